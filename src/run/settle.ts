@@ -1,0 +1,193 @@
+/**
+ * The one place where a message is settled. A copy that goes on (retry, snooze, dead) is confirmed and routed
+ * before its original is acked; while that cannot be done the original stays unacked.
+ */
+import { wayOf } from '../../topology/delays.ts';
+import { levelSeconds } from '../../topology/levels.ts';
+import type { Names } from '../../topology/names.ts';
+import type { Broker, Delivery, Publication } from '../broker/broker.ts';
+import { deadProperties, type ErrorRecord, type JobHeaders, retryProperties } from '../core/envelope.ts';
+import { PayloadInvalidError, PayloadTooLargeError, PublishError, UnroutableError } from '../core/errors.ts';
+import type { AttemptInfo, EventBus } from '../core/events.ts';
+import type { DeadReason, Outcome } from '../core/outcome.ts';
+import type { Levels } from '../levels.ts';
+
+/** A message to settle. The delivery may be replaced while its copy is on the way. */
+export interface Unsettled {
+  readonly id: string;
+  readonly headers: JobHeaders;
+  delivery: Delivery;
+}
+
+type Delayed = Extract<Outcome, { kind: 'retry' | 'snooze' }>;
+
+export interface SettlerResources {
+  broker: Pick<Broker, 'publish'>;
+  bus: EventBus;
+  names: Names;
+  /** Delays that have a queue, in ms, shortest first. */
+  rungs: readonly number[];
+  /** For a wait that no delay queue fits. */
+  levels: Levels;
+  now(): number;
+  /** Declares what may be missing, where this process may. */
+  repair(): Promise<void>;
+  /** Aborted when the grace period is over: what could not be published by then stays with the broker. */
+  giveUp: AbortSignal;
+}
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
+export class Settler {
+  readonly #it: SettlerResources;
+  readonly #queue: string;
+
+  constructor(queue: string, resources: SettlerResources) {
+    this.#queue = queue;
+    this.#it = resources;
+  }
+
+  /** Carries out an outcome. True when the message has moved on; false when the broker still has it. */
+  async settle(
+    message: Unsettled,
+    outcome: Exclude<Outcome, { kind: 'done' }>,
+    info: AttemptInfo,
+  ): Promise<boolean> {
+    switch (outcome.kind) {
+      case 'release':
+        message.delivery.release();
+        return false;
+      case 'dead':
+        return this.#park(message, outcome, info);
+      default:
+        return this.#delay(message, outcome, info);
+    }
+  }
+
+  async #park(
+    message: Unsettled,
+    { reason, error, crashes }: { reason: DeadReason; error: ErrorRecord; crashes?: number },
+    info: AttemptInfo,
+  ): Promise<boolean> {
+    const queue = this.#it.names.queue(this.#queue);
+    const copy: Publication = {
+      exchange: this.#it.names.dead,
+      routingKey: queue,
+      body: message.delivery.body,
+      properties: deadProperties(message.delivery.properties, {
+        id: message.id,
+        reason,
+        error,
+        crashes,
+        queue,
+        now: this.#it.now(),
+      }),
+    };
+    const moved = await this.#move(message, () => copy, info);
+    if (moved !== 'kept') this.#it.bus.emit('job.dead', { ...info, reason, error });
+    return moved !== 'kept';
+  }
+
+  async #delay(message: Unsettled, outcome: Delayed, info: AttemptInfo): Promise<boolean> {
+    const dueAt = this.#it.now() + outcome.waitMs;
+    let copy = this.#delayedCopy(message, outcome, dueAt);
+    const again = () => (copy = this.#delayedCopy(message, outcome, dueAt));
+    const moved = await this.#move(message, again, info);
+    if (moved === 'copied') {
+      const { id, job, queue, attempt } = info;
+      const event = { id, job, queue, attempt, waitMs: outcome.waitMs, delay: copy.exchange };
+      this.#it.bus.emit(outcome.kind === 'retry' ? 'job.retried' : 'job.snoozed', event);
+    }
+    return moved !== 'kept';
+  }
+
+  /** Made anew for each try: the levels may have turned out not to be there, and the rest of the wait is shorter. */
+  #delayedCopy(message: Unsettled, outcome: Delayed, dueAt: number): Publication {
+    const { names, rungs, levels, now } = this.#it;
+    const way = wayOf(outcome.waitMs, rungs, levels.usable);
+    const rung = way && 'rung' in way ? way.rung : undefined;
+    const copy = {
+      routingKey: names.queue(this.#queue),
+      body: message.delivery.body,
+      properties: retryProperties(message.delivery.properties, {
+        id: message.id,
+        attempt: outcome.kind === 'retry' ? outcome.attempt : message.headers.attempt,
+        error: outcome.kind === 'retry' ? outcome.error : undefined,
+        crashes: outcome.kind === 'retry' ? outcome.crashes : undefined,
+        dueAt,
+        notBefore: rung !== undefined && rung < outcome.waitMs ? dueAt : undefined,
+      }),
+    };
+    const seconds = way && 'seconds' in way ? levelSeconds(dueAt - now()) : 0;
+    if (seconds > 0) return levels.delayed(copy, seconds);
+    return { ...copy, exchange: rung === undefined ? names.jobs : names.delay(rung) };
+  }
+
+  /** Publishes the copy, then acks the original. */
+  async #move(message: Unsettled, makeCopy: () => Publication, info: AttemptInfo): Promise<Moved> {
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+      // The broker has it back and hands it out again; a copy beside that would double the job.
+      if (!message.delivery.live) return 'kept';
+      if (message.delivery.properties.unreadable) return rejected(message);
+      const copy = makeCopy();
+      const problem = await this.#publish(copy, makeCopy);
+      if (!problem) {
+        message.delivery.ack();
+        return 'copied';
+      }
+      if (this.#it.giveUp.aborted) {
+        message.delivery.release();
+        return 'kept';
+      }
+      // Not there and not to be declared: at once again, on a rung.
+      if (isLevelled(copy) && !this.#it.levels.usable) continue;
+      this.#it.bus.emit('settlement.failed', { ...info, error: problem });
+      if (cannotEverBePublished(problem)) return rejected(message);
+      if (problem instanceof UnroutableError) await this.#it.repair().catch(() => {});
+      await pauseFor(pause, this.#it.giveUp);
+    }
+  }
+
+  async #publish(copy: Publication, makeCopy: () => Publication): Promise<PublishError | undefined> {
+    const options = { signal: this.#it.giveUp };
+    try {
+      // On the levels as on the broker itself, but where they are missing they are declared on the way.
+      if (isLevelled(copy)) await this.#it.levels.publish(makeCopy, options);
+      else await this.#it.broker.publish(copy, options);
+      return undefined;
+    } catch (error) {
+      if (error instanceof PublishError) return error;
+      throw error;
+    }
+  }
+}
+
+/** What became of a message that was to go on: a copy is on its way, the broker dead-letters it, or still has it. */
+type Moved = 'copied' | 'rejected' | 'kept';
+
+function rejected({ delivery }: Unsettled): Moved {
+  return delivery.reject() ? 'rejected' : 'kept';
+}
+
+function isLevelled({ properties }: Publication): boolean {
+  return properties.headers.CC !== undefined;
+}
+
+/** Headers that no encoder takes: the queue's own dead-lettering moves the message as it is. */
+function cannotEverBePublished(error: PublishError): boolean {
+  return error instanceof PayloadInvalidError || error instanceof PayloadTooLargeError;
+}
+
+function pauseFor(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}
