@@ -1,0 +1,236 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Publication } from '../../../src/broker/broker.ts';
+import {
+  BlockedError,
+  ClosedError,
+  DeadlineError,
+  PayloadInvalidError,
+  RefusedError,
+  UnroutableError,
+} from '../../../src/core/errors.ts';
+import { until } from '../../support/until.ts';
+import { message, type World } from '../subject.ts';
+
+export function publishContract(world: () => World): void {
+  describe('publish', () => {
+    it('resolves when the message is in its queue', async () => {
+      const queue = await world().queue('mail');
+      await world().broker.publish(message(queue, 'one'));
+      expect(await world().drain(queue)).toEqual(['one']);
+    });
+
+    it('brings body, properties and headers as they were', async () => {
+      const queue = await world().queue('mail');
+      const sent: Publication = {
+        ...message(queue, ''),
+        body: Buffer.from([0, 1, 254, 255]),
+        properties: {
+          messageId: 'id-1',
+          type: 'SendReceipt',
+          contentType: 'application/json',
+          contentEncoding: 'utf-8',
+          timestamp: 1_800_000_000,
+          correlationId: 'c',
+          replyTo: 'r',
+          appId: 'a',
+          headers: {
+            n: 3,
+            big: 1_800_000_000_123,
+            half: 0.5,
+            yes: true,
+            text: 'ü',
+            list: [1, 'x'],
+            table: { a: { b: 1 } },
+          },
+        },
+      };
+      await world().broker.publish(sent);
+      const [delivery] = await world().inbox(queue).next(1);
+      expect(delivery).toMatchObject({
+        exchange: queue,
+        routingKey: queue,
+        redelivered: false,
+        body: sent.body,
+      });
+      const said = Object.fromEntries(
+        Object.entries(delivery?.properties ?? {}).filter(([, value]) => value !== undefined),
+      );
+      expect(said).toMatchObject(sent.properties);
+    });
+
+    it('keeps an empty body, and a message without an id', async () => {
+      const queue = await world().queue('mail');
+      await world().broker.publish({ ...message(queue, ''), properties: { headers: {} } });
+      const [delivery] = await world().inbox(queue).next(1);
+      expect(delivery?.body).toHaveLength(0);
+      expect(delivery?.properties.messageId).toBeUndefined();
+    });
+
+    it('keeps the order of concurrent calls', async () => {
+      const queue = await world().queue('mail');
+      const bodies = Array.from({ length: 200 }, (_, index) => `${index}`);
+      await world().publish(queue, ...bodies);
+      expect((await world().inbox(queue, { prefetch: 200 }).next(200)).map(({ body }) => `${body}`)).toEqual(
+        bodies,
+      );
+    });
+
+    it('rejects as unroutable where no queue is bound, and where there is no exchange; what goes beside it arrives', async () => {
+      const queue = await world().queue('mail');
+      const noBinding = { ...message(queue, 'x'), routingKey: 'nobody' };
+      const noExchange = { ...message(queue, 'y'), exchange: `${queue}.none` };
+      const results = await Promise.allSettled(
+        [message(queue, '1'), noBinding, message(queue, '2'), noExchange, message(queue, '3')].map((each) =>
+          world().broker.publish(each),
+        ),
+      );
+      const errors = results.map((result) => (result.status === 'rejected' ? result.reason : undefined));
+      expect(errors[1]).toBeInstanceOf(UnroutableError);
+      expect(errors[3]).toBeInstanceOf(UnroutableError);
+      expect([errors[0], errors[2], errors[4]]).toEqual([undefined, undefined, undefined]);
+      expect([...new Set(await world().drain(queue))].sort()).toEqual(['1', '2', '3']);
+    });
+
+    it('takes a message for routed that an alternate exchange took', async () => {
+      const queue = await world().queue('rest');
+      const exchange = world().named('mail');
+      await world().broker.admin((channel) =>
+        channel.declareExchange({
+          name: exchange,
+          type: 'direct',
+          arguments: { 'alternate-exchange': queue },
+        }),
+      );
+      await world().broker.publish({ ...message(queue, 'one'), exchange });
+      expect(await world().drain(queue)).toEqual(['one']);
+    });
+
+    it('rejects at its deadline while a full queue refuses', async () => {
+      const queue = await world().queue('small', { 'x-max-length': 2, 'x-overflow': 'reject-publish' });
+      const last = { what: 'a refusal', within: 5000 };
+      const refusal = await until(async () => {
+        const outcome = await world()
+          .broker.publish(message(queue, 'x'), { deadline: 200 })
+          .catch((error) => error);
+        return outcome;
+      }, last);
+      expect(refusal).toBeInstanceOf(RefusedError);
+    });
+
+    it('keeps what was refused first, once there is room before its deadline', async () => {
+      const queue = await world().queue('small', { 'x-max-length': 1, 'x-overflow': 'reject-publish' });
+      await until(() =>
+        world()
+          .broker.publish(message(queue, 'x'), { deadline: 100 })
+          .then(
+            () => false,
+            () => true,
+          ),
+      );
+      const waiting = world().broker.publish(message(queue, 'late'));
+      await world().drain(queue);
+      await waiting;
+      expect(await world().drain(queue)).toContain('late');
+    });
+
+    it('rejects at its deadline without a connection, and not much later', async () => {
+      const queue = await world().queue('mail');
+      await world().subject.cut(world().broker);
+      const began = Date.now();
+      await expect(world().broker.publish(message(queue, 'x'), { deadline: 150 })).rejects.toBeInstanceOf(
+        DeadlineError,
+      );
+      expect(Date.now() - began).toBeGreaterThanOrEqual(145);
+      expect(Date.now() - began).toBeLessThan(2000);
+    });
+
+    it('waits for a connection, then publishes what waited, in order', async () => {
+      const queue = await world().queue('mail');
+      await world().subject.cut(world().broker);
+      await until(() => !world().broker.status.connected);
+      const publishing = world().publish(queue, '1', '2', '3');
+      await world().subject.mend(world().broker);
+      await publishing;
+      expect(await world().drain(queue)).toEqual(['1', '2', '3']);
+    });
+
+    it('loses nothing of a burst that a lost connection meets half-way', async () => {
+      const queue = await world().queue('mail');
+      const bodies = Array.from({ length: 300 }, (_, index) => `${index}`);
+      const publishing = world().publish(queue, ...bodies);
+      await world().subject.cut(world().broker);
+      await world().subject.mend(world().broker);
+      await publishing;
+      expect(new Set(await world().drain(queue))).toEqual(new Set(bodies));
+    });
+
+    it('rejects when its signal is aborted, at once', async () => {
+      const queue = await world().queue('mail');
+      await world().subject.cut(world().broker);
+      const given = new AbortController();
+      const publishing = world().broker.publish(message(queue, 'x'), { signal: given.signal });
+      given.abort();
+      await expect(publishing).rejects.toBeInstanceOf(ClosedError);
+      await expect(
+        world().broker.publish(message(queue, 'x'), { signal: given.signal }),
+      ).rejects.toBeInstanceOf(ClosedError);
+    });
+
+    it('rejects headers that cannot be encoded, and harms nothing beside them', async () => {
+      const queue = await world().queue('mail');
+      const tooMuch = {
+        ...message(queue, 'x'),
+        properties: { messageId: 'x', headers: { text: 'x'.repeat(70_000) } },
+      };
+      const results = await Promise.allSettled([
+        world().broker.publish(message(queue, '1')),
+        world().broker.publish(tooMuch),
+        world().broker.publish(message(queue, '2')),
+      ]);
+      expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+      expect((results[1] as PromiseRejectedResult).reason).toBeInstanceOf(PayloadInvalidError);
+      expect(await world().drain(queue)).toEqual(['1', '2']);
+    });
+
+    it('rejects when the broker object is closed', async () => {
+      const queue = await world().queue('mail');
+      const broker = await world().connected();
+      await broker.close(1000);
+      await expect(broker.publish(message(queue, 'x'))).rejects.toBeInstanceOf(ClosedError);
+    });
+
+    it('waits while the broker takes no messages, and says so at the deadline', async () => {
+      const { block, unblock } = world().subject;
+      if (!block || !unblock) return;
+      const queue = await world().queue('mail');
+      block('low on memory');
+      expect(world().broker.status.blocked).toBe('low on memory');
+      const late = world().broker.publish(message(queue, 'late'), { deadline: 50 });
+      const waiting = world().broker.publish(message(queue, 'in time'));
+      await expect(late).rejects.toBeInstanceOf(BlockedError);
+      unblock();
+      await waiting;
+      expect(await world().drain(queue)).toEqual(['in time']);
+    });
+
+    it('sends a message that is to be sent once a single time, and rejects when its outcome stays unknown', async () => {
+      const queue = await world().queue('mail');
+      const broker = await world().connected();
+      const sent = Array.from({ length: 50 }, (_, n) =>
+        broker.publish(message(queue, `${n}`), { once: true }).then(
+          () => n,
+          (error) => error,
+        ),
+      );
+      await world().subject.cut(broker);
+      await world().subject.mend(broker);
+      const results = await Promise.all(sent);
+      const kept = results.filter((result) => typeof result === 'number').map(String);
+      for (const error of results.filter((result) => typeof result !== 'number'))
+        expect(error).toBeInstanceOf(DeadlineError);
+      const bodies = await world().drain(queue);
+      expect(new Set(bodies).size).toBe(bodies.length);
+      expect(bodies).toEqual(expect.arrayContaining(kept));
+    });
+  });
+}

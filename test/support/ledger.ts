@@ -1,0 +1,88 @@
+/**
+ * A file in which jobs write down what they did, line by line: what a test believes, whatever the product says.
+ * A line is one write of less than a page at the end of the file, so lines of several processes never mix,
+ * and what was written stays when its process is killed.
+ */
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+export interface Entry {
+  id: string;
+  attempt: number;
+  pid: number;
+  /** `fail`: about to throw, as the test wants it. */
+  what: 'start' | 'finish' | 'fail';
+  /** Ms since 1970. */
+  at: number;
+}
+
+export interface Tally {
+  accepted: number;
+  /** Accepted, and finished at least once. */
+  done: number;
+  /** Accepted and never finished. */
+  lost: string[];
+  /** Started more than once, finished or not. */
+  startedAgain: string[];
+  /** Finished more than once. */
+  doneAgain: string[];
+  /** Finished, and never accepted: its enqueue ended in an error, as it may. */
+  unasked: string[];
+}
+
+/** For jobs: one line more. */
+export function note(
+  path: string,
+  what: Entry['what'],
+  { id, attempt }: Pick<Entry, 'id' | 'attempt'>,
+): void {
+  appendFileSync(path, `${JSON.stringify({ id, attempt, pid: process.pid, what, at: Date.now() })}\n`);
+}
+
+export class Ledger {
+  readonly path = join(mkdtempSync(join(tmpdir(), 'warren-ledger-')), 'ledger.jsonl');
+
+  /** All whole lines so far. */
+  get entries(): Entry[] {
+    if (!existsSync(this.path)) return [];
+    const lines = readFileSync(this.path, 'utf8').split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as Entry);
+  }
+
+  starts(): Entry[] {
+    return this.entries.filter(({ what }) => what === 'start');
+  }
+
+  finishes(): Entry[] {
+    return this.entries.filter(({ what }) => what === 'finish');
+  }
+
+  tally(accepted: Iterable<string>): Tally {
+    const ids = new Set(accepted);
+    const [started, finished] = [times(this.starts()), times(this.finishes())];
+    const again = (counts: Map<string, number>) => [...counts].filter(([, n]) => n > 1).map(([id]) => id);
+    return {
+      accepted: ids.size,
+      done: [...ids].filter((id) => finished.has(id)).length,
+      lost: [...ids].filter((id) => !finished.has(id)),
+      startedAgain: again(started),
+      doneAgain: again(finished),
+      unasked: [...finished.keys()].filter((id) => !ids.has(id)),
+    };
+  }
+
+  remove(): void {
+    rmSync(dirname(this.path), { recursive: true, force: true });
+  }
+
+  [Symbol.dispose](): void {
+    this.remove();
+  }
+}
+
+function times(entries: Entry[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { id } of entries) counts.set(id, (counts.get(id) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,143 @@
+/** Runs in children without a broker: suspects, and children that cannot be had. */
+import { afterEach, describe, expect, it } from '@jest/globals';
+import type { Broker, Delivery } from '../../../src/broker/broker.ts';
+import { jobProperties, readHeaders } from '../../../src/core/envelope.ts';
+import { EventBus, type Events } from '../../../src/core/events.ts';
+import type { RunResult } from '../../../src/core/outcome.ts';
+import { Registry } from '../../../src/core/registry.ts';
+import { Isolation } from '../../../src/isolate/isolation.ts';
+import type { Patience } from '../../../src/isolate/patience.ts';
+import { inheritedFlags } from '../../../src/isolate/process-child.ts';
+import type { JobLog } from '../../../src/job.ts';
+import { loadJobClasses } from '../../../src/load-workers.ts';
+import { isSuspect } from '../../../src/run/probation.ts';
+
+const FOLDER = 'test/fixtures/isolated';
+const registry = new Registry(await loadJobClasses(FOLDER));
+const QUIET: JobLog = { debug() {}, info() {}, warn() {}, error() {} };
+const limits = { namespace: '', maxPayload: 1e6, deadlineMs: 1000, maxInFlight: 10 };
+
+function delivery(
+  job: string,
+  payload: unknown,
+  more: Partial<Delivery> & { crashes?: unknown } = {},
+): Delivery {
+  const { crashes, ...rest } = more;
+  const properties = jobProperties({ id: 'one', name: job, now: 1 });
+  if (crashes !== undefined) properties.headers['warren-crashes'] = crashes;
+  const settle = () => true;
+  return {
+    ...{ body: Buffer.from(JSON.stringify(payload)), properties, exchange: 'jobs', routingKey: 'deeds' },
+    ...{
+      redelivered: false,
+      deliveryCount: undefined,
+      live: true,
+      ack: settle,
+      release: settle,
+      reject: settle,
+    },
+    ...rest,
+  };
+}
+
+describe('a delivery is suspected', () => {
+  it.each([
+    ['a first one', {}, false],
+    ['one that came back once', { redelivered: true, deliveryCount: 1 }, false],
+    ['one that came back twice', { redelivered: true, deliveryCount: 2 }, true],
+    ['one of a queue that does not count', { redelivered: true }, false],
+    ['a fresh copy after a crash', { crashes: 1 }, true],
+    ['a forged mark', { crashes: 'many' }, false],
+    ['a forged negative mark', { crashes: -1 }, false],
+  ])('%s', (_, more, suspected) => {
+    expect(isSuspect(delivery('InlineDeed', {}, more), () => 0)).toBe(suspected);
+  });
+
+  it('not for what this process gave back itself', () => {
+    const thrice = delivery('InlineDeed', {}, { redelivered: true, deliveryCount: 3 });
+    expect([1, 2].map((own) => isSuspect(thrice, () => own))).toEqual([true, false]);
+  });
+});
+
+describe('a run in a child', () => {
+  let open: Isolation | undefined;
+  afterEach(() => open?.close());
+
+  function run(
+    what: Delivery,
+    { workers = FOLDER, patience }: { workers?: string; patience?: Partial<Patience> } = {},
+  ) {
+    const bus = new EventBus();
+    const failures: Events['child.failed'][] = [];
+    bus.on('child.failed', (event) => void failures.push(event));
+    const broker = { publish: async () => {} } as Pick<Broker, 'publish'>;
+    open = new Isolation(
+      { workers, limits, ...(patience && { patience }) },
+      { broker, bus, levels: { publish: async () => {} }, logFor: () => QUIET },
+    );
+    const registration = registry.get(what.properties.type);
+    if (!registration) throw new Error('no such job');
+    const about = {
+      id: 'one',
+      queue: 'deeds',
+      registration,
+      headers: readHeaders(what.properties, 2),
+      now: 2,
+    };
+    const it = open.run(what, about, { probation: true });
+    return new Promise<{ result: RunResult; failures: typeof failures }>((resolve) => {
+      it.start(
+        () => {},
+        (_, result) => resolve({ result, failures }),
+      );
+    });
+  }
+
+  it('on probation whose event loop stands still has crashed: inline it would have cost the connection', async () => {
+    const { result } = await run(delivery('InlineDeed', { does: 'loops' }, { crashes: 1 }), {
+      patience: { stall: 600 },
+    });
+    expect(result).toMatchObject({ kind: 'crashed', crashes: 1, most: 1 });
+    expect((result as Extract<RunResult, { kind: 'crashed' }>).error.message).toContain('did not answer');
+  });
+
+  it('may block as long as it likes where it was told to be alone', async () => {
+    const patience = { stall: 300, answer: 500, stop: 500 };
+    const { result } = await run(delivery('HastyProcess', { does: 'loops' }), { patience });
+    expect(result).toMatchObject({ kind: 'timed-out' });
+  });
+
+  it('decodes there: bad input is told, and is no run', async () => {
+    const bad = { ...delivery('ProcessDeed', {}), body: Buffer.from('{"half') };
+    expect((await run(bad)).result).toMatchObject({ kind: 'unfit', reason: 'undecodable' });
+  });
+
+  it('that finds no child blames nobody', async () => {
+    const { result, failures } = await run(delivery('ProcessDeed', { does: 'nothing' }), {
+      workers: 'test/fixtures/nowhere',
+    });
+    expect(result).toEqual({ kind: 'unstarted' });
+    expect(failures).toMatchObject([{ kind: 'process', error: { code: 'WARREN_CHILD_START' } }]);
+  });
+
+  it('whose class the folder does not export blames nobody', async () => {
+    const { result, failures } = await run(delivery('ProcessDeed', { does: 'nothing' }), {
+      workers: 'test/fixtures/ticket',
+    });
+    expect(result).toEqual({ kind: 'unstarted' });
+    expect(failures[0]?.error?.message).toContain("'ProcessDeed'");
+  });
+});
+
+it('hands on the flags of its parent, but no debugging port and no program', () => {
+  const flags = [
+    '--max-old-space-size=100',
+    '--inspect=0',
+    '--import',
+    './trace.js',
+    '-e',
+    'run()',
+    '--experimental-vm-modules',
+  ];
+  expect(inheritedFlags(flags)).toEqual(['--max-old-space-size=100', '--import', './trace.js']);
+});
