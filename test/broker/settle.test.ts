@@ -1,0 +1,94 @@
+/** Promise 2 where it is hardest: a copy that cannot be published while its original waits unacked. */
+import { expect, it } from '@jest/globals';
+import { connect } from 'amqplib';
+import { Job, type JobContext } from 'warren';
+import { amqpUrl, startPrivateBroker } from '../support/broker.ts';
+import { startRuntime } from '../support/runtime.ts';
+import { until } from '../support/until.ts';
+
+let attempts: number[] = [];
+
+class FailsOnce extends Job {
+  static override queue = 'once';
+  static override retry = { attempts: 3, backoff: ['300ms'] };
+  perform(_: unknown, { attempt }: JobContext) {
+    attempts.push(attempt);
+    if (attempt === 1) throw new Error('once');
+  }
+}
+
+async function deleteDelay(namespace: string): Promise<void> {
+  const model = await connect(amqpUrl());
+  const channel = await model.createChannel();
+  await channel.deleteQueue(`${namespace}.delayed-300ms`);
+  await channel.deleteExchange(`${namespace}.delayed-300ms`);
+  await model.close();
+}
+
+it('restores a delay queue that was deleted, and the retry goes on', async () => {
+  attempts = [];
+  await using started = await startRuntime([FailsOnce]);
+  const done = new Promise((resolve) => started.runtime.on('job.succeeded', resolve));
+  await deleteDelay(started.namespace);
+  const told = new Promise((resolve) => started.runtime.on('settlement.failed', resolve));
+  await started.client.enqueue(FailsOnce, null);
+  await told;
+  await done;
+  expect(attempts).toEqual([1, 2]);
+});
+
+it('keeps the original unacked while it may not restore, and gives it back when it stops', async () => {
+  attempts = [];
+  await using first = await startRuntime([FailsOnce]);
+  await first.stop();
+  await deleteDelay(first.namespace);
+  await using second = await startRuntime([FailsOnce], {
+    namespace: first.namespace,
+    declare: 'none',
+    grace: '2s',
+  });
+  const told = new Promise((resolve) => second.runtime.on('settlement.failed', resolve));
+  await second.client.enqueue(FailsOnce, null, {});
+  expect(await told).toMatchObject({ attempt: 1 });
+  await second.stop();
+  await using third = await startRuntime([FailsOnce], { namespace: first.namespace });
+  await until(() => attempts.length === 3, { what: 'the job to be done elsewhere' });
+  expect(attempts).toEqual([1, 1, 2]);
+  await third.stop();
+});
+
+it('waits with its retry while the broker takes no messages, and then goes on', async () => {
+  attempts = [];
+  const broker = await startPrivateBroker();
+  try {
+    await using started = await startRuntime([FailsWhenTold], { url: broker.url }, { clientUrl: broker.url });
+    const blocked = new Promise((resolve) => started.runtime.on('broker.blocked', resolve));
+    const done = new Promise((resolve) => started.runtime.on('job.succeeded', resolve));
+    await started.client.enqueue(FailsWhenTold, null);
+    await until(() => attempts.length === 1, { what: 'the first attempt' });
+    await broker.ctl('set_vm_memory_high_watermark', '0.0001');
+    fail();
+    await blocked;
+    expect(attempts).toEqual([1]);
+    await broker.ctl('set_vm_memory_high_watermark', '0.6');
+    await done;
+    expect(attempts).toEqual([1, 2]);
+  } finally {
+    await broker.remove();
+  }
+});
+
+let fail: () => void = () => {};
+const told = new Promise<void>((resolve) => {
+  fail = resolve;
+});
+
+class FailsWhenTold extends Job {
+  static override queue = 'told';
+  static override retry = { attempts: 2, backoff: ['300ms'] };
+  async perform(_: unknown, { attempt }: JobContext) {
+    attempts.push(attempt);
+    await told;
+    if (attempt === 1) throw new Error('as told');
+  }
+}

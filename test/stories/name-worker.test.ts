@@ -1,0 +1,51 @@
+/** Story 1: the name worker, whoever is killed. Its back-off: name-worker-retries.test.ts. */
+import { expect, it } from '@jest/globals';
+import { canStartBrokers, NO_BROKERS } from '../support/broker.ts';
+import { describeWhere } from '../support/tools.ts';
+import { nameWorkerStory, success, untilNoJobIsLeft, visit } from './name-worker.ts';
+
+describeWhere(await canStartBrokers(), NO_BROKERS)('the name worker', () => {
+  const story = nameWorkerStory();
+
+  it('finishes although worker, page and broker are killed while it runs', async () => {
+    await using firstWorker = await story.worker();
+    await using firstPage = await story.page();
+    const id = await visit(firstPage, 'name=foo');
+    await firstWorker.process.waitForLine('working for foo');
+
+    firstWorker.process.kill('SIGKILL');
+    firstPage.process.kill('SIGKILL');
+    await story.broker.kill();
+    expect(success(firstWorker, 'foo')).toBeUndefined();
+
+    await story.broker.start();
+    await using _page = await story.page();
+    await using secondWorker = await story.worker();
+    await secondWorker.process.waitForLine('success: hello foo', { within: 30_000 });
+
+    // The killed run was no failed attempt.
+    expect(success(secondWorker, 'foo')).toMatchObject({
+      id,
+      job: 'NameWorker',
+      queue: 'default',
+      attempt: 1,
+    });
+    await untilNoJobIsLeft(story.broker);
+  }, 90_000);
+
+  it('says what is wrong while the broker is away, and keeps the id for the next try', async () => {
+    await using front = await story.page();
+    await story.broker.kill();
+    const answer = await fetch(`${front.url}/?name=baz`);
+    const text = await answer.text();
+    expect(answer.status).toBe(503);
+    expect(text).toContain('WARREN_DEADLINE');
+    const [, again] = /<a href="([^"]+)">Try again/.exec(text) ?? [];
+    const query = new URLSearchParams(again?.replaceAll('&amp;', '&').slice(2));
+
+    await story.broker.start();
+    await using back = await story.worker();
+    expect(await visit(front, `${query}`)).toBe(query.get('id'));
+    await back.process.waitForLine('success: hello baz', { within: 30_000 });
+  }, 90_000);
+});

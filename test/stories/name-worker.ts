@@ -1,0 +1,56 @@
+/** What the tests of story 1 share: its programs around a broker of their own. */
+import { afterAll, beforeAll } from '@jest/globals';
+import { type PrivateBroker, startPrivateBroker } from '../support/broker.ts';
+import { management } from '../support/management.ts';
+import { until } from '../support/until.ts';
+import { freePort, type Program, startPage, startWorker } from './support.ts';
+
+export interface NameWorkerStory {
+  readonly broker: PrivateBroker;
+  worker(): Promise<Program>;
+  page(): Promise<Program>;
+}
+
+/** To be called in a `describe`. */
+export function nameWorkerStory(): NameWorkerStory {
+  let broker: PrivateBroker;
+  let workerPort: number;
+  let pagePort: number;
+  beforeAll(async () => {
+    broker = await startPrivateBroker();
+    [workerPort, pagePort] = [await freePort(), await freePort()];
+  }, 90_000);
+  afterAll(() => broker?.remove());
+  return {
+    get broker() {
+      return broker;
+    },
+    worker: () => startWorker({ url: broker.url, port: workerPort }),
+    page: () => startPage({ url: broker.url, workerUrl: `http://127.0.0.1:${workerPort}`, port: pagePort }),
+  };
+}
+
+/** The worker's log line that a job named `name` is done, as data. */
+export function success({ process }: Program, name: string) {
+  const line = process.lines.find((text) => text.includes(`success: hello ${name}`));
+  return line === undefined ? undefined : (JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Enqueues as a visitor does; the job's id. */
+export async function visit(page: Program, query: string): Promise<string> {
+  const answer = await fetch(`${page.url}/?${query}`);
+  const text = await answer.text();
+  const [, id] = /data-watch="([^"]+)"/.exec(text) ?? [];
+  if (answer.status !== 200 || !id) throw new Error(`the page said ${answer.status}: ${text}`);
+  return id;
+}
+
+/** No job is left anywhere. RabbitMQ counts messages every five seconds. */
+export async function untilNoJobIsLeft(broker: PrivateBroker): Promise<void> {
+  const left = async () => {
+    const queues = await management(broker.managementUrl).queues();
+    // The nightly report's schedule always has its next tick in there.
+    return queues.filter(({ name, messages = 0 }) => messages > 0 && !name.startsWith('schedules'));
+  };
+  await until(async () => (await left()).length === 0, { what: 'empty queues', within: 60_000 });
+}
