@@ -3,6 +3,7 @@ import { type AdminChannel, AdminError, type Broker } from '../../src/broker/bro
 import { createRabbitBroker } from '../../src/broker/rabbitmq.ts';
 import { amqpUrl } from '../support/broker.ts';
 import { testNamespace } from '../support/namespace.ts';
+import { ownTime } from '../support/own-time.ts';
 import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 
@@ -26,7 +27,7 @@ async function filled(broker: Broker, count: number): Promise<string> {
   await broker.admin((channel) =>
     channel.declareQueue({ name, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 1000 } }),
   );
-  await broker.connect({ timeout: 10_000 });
+  await broker.connect({ timeout: 60_000 });
   await Promise.all(
     Array.from({ length: count }, (_, index) =>
       broker.publish({
@@ -116,7 +117,10 @@ describe('the administrative channel', () => {
       }
     });
     await until(async () => (await ready(broker, name)) >= 20);
-    expect(await ready(broker, name)).toBe(20);
+    const left = await broker.admin((channel) => pull(channel, name, 120));
+    expect(left.map(({ body }) => Number(body.toString()))).toEqual(
+      Array.from({ length: 20 }, (_, index) => 100 + index),
+    );
   });
 
   it('says in time that the peer has fallen silent, or that there is none', async () => {
@@ -124,12 +128,12 @@ describe('the administrative channel', () => {
     ends.push(() => Promise.all([silent.close(), none.close()]));
     await none.refuse();
     const broker = rabbit(silent.url);
-    await broker.connect({ timeout: 10_000 });
+    await broker.connect({ timeout: 60_000 });
     const looking = (one: Broker) => failureOf(one.admin((channel) => channel.checkQueue('any')));
     silent.stall();
-    const began = performance.now();
-    const errors = await Promise.all([looking(broker), looking(rabbit(none.url))]);
-    expect(performance.now() - began).toBeLessThan(12_000);
+    const both = Promise.all([looking(broker), looking(rabbit(none.url))]);
+    expect(await ownTime(both)).toBeLessThan(12_000);
+    const errors = await both;
     expect(errors[0]).toMatchObject({
       failure: 'unavailable',
       message: expect.stringContaining('took longer than'),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import type { Channel } from 'amqplib';
 import { cancelsForLateAcks } from '../../src/broker/ack-timeout.ts';
@@ -8,6 +9,7 @@ import { createRabbitBroker } from '../../src/broker/rabbitmq.ts';
 import { parseServer } from '../../src/broker/server.ts';
 import { amqpUrl } from '../support/broker.ts';
 import { testNamespace } from '../support/namespace.ts';
+import { ownTime } from '../support/own-time.ts';
 import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 
@@ -32,7 +34,7 @@ async function declare(name = namespace.of(`consumer-${++queues}`)): Promise<str
 }
 
 async function fill(queue: string, count: number): Promise<void> {
-  await admin.connect({ timeout: 10_000 });
+  await admin.connect({ timeout: 60_000 });
   await Promise.all(
     Array.from({ length: count }, (_, index) =>
       admin.publish({
@@ -45,8 +47,19 @@ async function fill(queue: string, count: number): Promise<void> {
   );
 }
 
+/** A passive declare, which may say 0 of a queue that is slow to answer. */
 function ready(queue: string): Promise<number> {
   return admin.admin(async (channel) => (await channel.checkQueue(queue)).ready);
+}
+
+/** What lies in a queue, looked at and put back. */
+function contents(queue: string): Promise<string[]> {
+  return admin.admin(async (channel) => {
+    const found: string[] = [];
+    for (let message = await channel.get(queue); message; message = await channel.get(queue))
+      found.push(message.body.toString());
+    return found;
+  });
 }
 
 /** A connection whose channels the test may look at, and break. */
@@ -56,7 +69,7 @@ async function connection(url = amqpUrl()): Promise<{ connection: Connection; ch
     servers: [parseServer(url)],
     heartbeat: 10,
     name: 'consumer.test',
-    connectTimeoutMs: 5000,
+    connectTimeoutMs: 10_000,
     random: Math.random,
     emit: () => {},
   });
@@ -69,7 +82,7 @@ async function connection(url = amqpUrl()): Promise<{ connection: Connection; ch
     return channel;
   };
   made.open();
-  await made.whenUp(10_000);
+  await made.whenUp(60_000);
   return { connection: made, channels };
 }
 
@@ -146,16 +159,17 @@ describe('gathered acks', () => {
     expect(await flushed()).toEqual(['ack 8+']);
     settle('ack', 10);
     expect(await flushed()).toEqual(['ack 10+']);
-    expect(await consumer.close(2000)).toBe(true);
-    expect(await ready(queue)).toBe(0);
+    expect(await consumer.close(30_000)).toBe(true);
+    expect(await contents(queue)).toEqual([]);
   });
 
   it('never acks early what is still running below', async () => {
     const { settle, flushed, consumer, queue } = await ten();
     settle('ack', 2, 3, 4, 5, 6, 7, 8, 9, 10);
     expect((await flushed()).every((frame) => !frame.includes('+'))).toBe(true);
-    await consumer.close(2000);
+    await consumer.close(30_000);
     await until(async () => (await ready(queue)) === 1, { what: 'the first to be back' });
+    expect(await contents(queue)).toEqual(['0']);
   });
 
   it('what is given back or rejected splits a run', async () => {
@@ -168,7 +182,7 @@ describe('gathered acks', () => {
     settle('reject', 9);
     // What came back is delivered again behind the rest.
     expect(await flushed()).toEqual(['nack 6', 'nack 8', 'nack 9!', 'ack 7+']);
-    await consumer.close(2000);
+    await consumer.close(30_000);
     await until(async () => (await ready(queue)) === 4, { what: '3, 6, 8 and 10 to be back' });
   });
 
@@ -183,7 +197,7 @@ describe('gathered acks', () => {
     ]);
     expect(await flushed()).toEqual(['ack 1+']);
     expect(first?.live).toBe(false);
-    await consumer.close(2000);
+    await consumer.close(30_000);
     await until(async () => (await ready(queue)) === 9, { what: 'nine to be back' });
   });
 });
@@ -207,8 +221,8 @@ describe('losing the channel', () => {
     expect(deliveries.every(({ redelivered, live }) => redelivered && live)).toBe(true);
     expect(states.map(({ state }) => state)).toEqual(['attached', 'detached', 'attached']);
     for (const delivery of deliveries) delivery.ack();
-    expect(await consumer.close(2000)).toBe(true);
-    expect(await ready(queue)).toBe(0);
+    expect(await consumer.close(30_000)).toBe(true);
+    expect(await contents(queue)).toEqual([]);
   });
 
   it('counts what was settled in the turn in which the channel went', async () => {
@@ -241,7 +255,7 @@ describe('losing the channel', () => {
     });
     expect(bystander.states).toEqual([{ state: 'attached' }]);
     expect(on.isUp).toBe(true);
-    await consumer.close(2000);
+    await consumer.close(30_000);
   });
 
   it('a receiver that throws loses its channel, not the connection', async () => {
@@ -274,12 +288,12 @@ describe('a missing queue', () => {
     });
     await until(() => consumer.attached);
     await admin.admin((channel) => channel.deleteQueue(queue));
-    await until(() => !consumer.attached, { what: 'the loss to be noticed' });
-    await until(() => consumer.attached, { what: 'it to be attached again' });
+    const attached = () => states.filter(({ state }) => state === 'attached').length;
+    await until(() => attached() === 2, { what: 'it to be attached again' });
     expect(missing).toBe(2);
     await fill(queue, 1);
     await until(() => deliveries.length === 1);
-    expect(states.filter(({ state }) => state === 'attached')).toHaveLength(2);
+    expect(attached()).toBe(2);
     expect(states[1]).toMatchObject({ reason: expect.stringContaining('cancelled the consumer') });
     // While 4.3 still deletes it, a try may end in 541 instead, which costs the connection; the next says 404.
     expect(states).toContainEqual({
@@ -302,8 +316,9 @@ describe('a missing queue', () => {
     await until(() => states.filter(({ state }) => state === 'attached').length === 2, {
       what: 'it to be back',
     });
-    const missed = states.some((state) => 'reason' in state && state.reason.includes('NOT_FOUND'));
-    expect(taken).toBe(cancelsForLateAcks(on.version) && !missed ? 1 : 0);
+    // A try that failed in between (the queue not there yet, or on 4.3 not yet gone) says what it was.
+    const once = states.filter(({ state }) => state === 'detached').length === 1;
+    expect(taken).toBe(cancelsForLateAcks(on.version) && once ? 1 : 0);
     expect(['3.10.8', '4.2.9', '4.3.0', '4.10.1', '5.0.0', undefined].map(cancelsForLateAcks)).toEqual([
       false,
       false,
@@ -322,7 +337,7 @@ describe('a missing queue', () => {
     });
     await until(() => missing >= 3, { what: 'three tries' });
     expect(states).toHaveLength(1);
-    expect(await consumer.close(1000)).toBe(true);
+    expect(await consumer.close(30_000)).toBe(true);
     const tries = missing;
     await turn();
     expect(missing).toBe(tries);
@@ -359,8 +374,8 @@ describe('another prefetch', () => {
     );
     expect(seen).toHaveLength(188);
     expect(new Set(seen).size).toBe(188);
-    await consumer.close(2000);
-    expect(await ready(queue)).toBe(0);
+    expect(await consumer.close(30_000)).toBe(true);
+    expect(await contents(queue)).toEqual([]);
   });
 
   it('changed all the time, loses and doubles nothing', async () => {
@@ -381,10 +396,10 @@ describe('another prefetch', () => {
     await until(() => acked === 2000, { what: 'all of them', within: 60_000 });
     expect(seen.size).toBe(2000);
     expect([...seen.values()].every((times) => times === 1)).toBe(true);
-    await consumer.cancel(2000);
-    expect(await consumer.close(2000)).toBe(true);
+    await consumer.cancel(30_000);
+    expect(await consumer.close(30_000)).toBe(true);
     expect(states).toEqual([{ state: 'attached' }]);
-    expect(await ready(queue)).toBe(0);
+    expect(await contents(queue)).toEqual([]);
   });
 });
 
@@ -395,15 +410,15 @@ describe('leaving', () => {
     const { connection: on } = await connection();
     const { deliveries, consumer } = consume(on, queue, { prefetch: 10 });
     await until(() => deliveries.length === 10);
-    const cancelling = consumer.cancel(5000);
+    const cancelling = consumer.cancel(30_000);
     for (const delivery of deliveries.slice(0, 5)) delivery.ack();
     await cancelling;
     expect(consumer.attached).toBe(false);
     await fill(queue, 1);
     expect(deliveries).toHaveLength(10);
     expect(deliveries.slice(5).map((delivery) => delivery.ack())).toEqual(Array(5).fill(true));
-    expect(await consumer.close(5000)).toBe(true);
-    expect(await ready(queue)).toBe(91);
+    expect(await consumer.close(30_000)).toBe(true);
+    await until(async () => (await ready(queue)) === 91, { what: 'what was never handed out, and the last' });
   });
 
   it.each(['with a gap below them', 'in a run'])('closing loses none of 300 acks %s', async (how) => {
@@ -413,16 +428,16 @@ describe('leaving', () => {
     const { deliveries, consumer } = consume(on, queue, { prefetch: 300 });
     await until(() => deliveries.length === 300, { what: '300 deliveries' });
     const frames = settlements(channels[0] as Channel);
-    await consumer.cancel(5000);
+    await consumer.cancel(30_000);
     const [first, ...rest] = deliveries;
     if (how === 'in a run') first?.ack();
     for (const delivery of rest) delivery.ack();
     await turn();
     expect(frames.length).toBe(how === 'in a run' ? 1 : 299);
     if (how !== 'in a run') first?.ack();
-    expect(await consumer.close(10_000)).toBe(true);
+    expect(await consumer.close(30_000)).toBe(true);
     await until(async () => (await ready(queue)) >= 100);
-    expect(await ready(queue)).toBe(100);
+    expect(await contents(queue)).toEqual(Array.from({ length: 100 }, (_, index) => `${300 + index}`));
   });
 
   it('gives back what is not settled, in its order', async () => {
@@ -432,7 +447,7 @@ describe('leaving', () => {
     const { deliveries, consumer } = consume(on, queue);
     await until(() => deliveries.length === 100);
     for (const delivery of deliveries) if (Number(delivery.body) % 2) delivery.ack();
-    expect(await consumer.close(5000)).toBe(true);
+    expect(await consumer.close(30_000)).toBe(true);
     expect(deliveries[0]?.ack()).toBe(false);
     await until(async () => (await ready(queue)) === 50);
     const again = consume(on, queue);
@@ -450,9 +465,9 @@ describe('leaving', () => {
     await until(() => deliveries.length === 50);
     way.stall();
     for (const delivery of deliveries) delivery.ack();
-    const began = performance.now();
-    expect(await consumer.close(500)).toBe(false);
-    expect(performance.now() - began).toBeLessThan(1500);
+    const closing = consumer.close(500);
+    expect(await ownTime(closing)).toBeLessThan(1500);
+    expect(await closing).toBe(false);
   });
 
   it('cancelled while it is being attached, leaves no consumer behind', async () => {
@@ -462,21 +477,23 @@ describe('leaving', () => {
     const many = Array.from({ length: 12 }, () => consume(on, queue, { prefetch: 2 }));
     for (const [index, { consumer }] of many.entries()) {
       for (let turns = 0; turns < index % 6; turns++) await turn();
-      await consumer.cancel(5000);
+      await consumer.cancel(30_000);
     }
     for (const { deliveries } of many) for (const delivery of deliveries) expect(delivery.ack()).toBe(true);
-    // 3.10 counts a cancelled consumer for as long as it holds something.
-    const consumers = () => admin.admin(async (channel) => (await channel.checkQueue(queue)).consumers);
-    await until(async () => (await consumers()) === 0, { what: 'no consumer to be left' });
-    for (const { consumer } of many) expect(await consumer.close(5000)).toBe(true);
     const acked = many.flatMap(({ deliveries }) => deliveries).length;
-    await until(async () => (await ready(queue)) === 50 - acked, { what: 'the rest to be back' });
+    // 3.10 counts a cancelled consumer for as long as it holds something.
+    const left = { ready: 50 - acked, consumers: 0 };
+    const counts = () => admin.admin((channel) => channel.checkQueue(queue));
+    const areLeft = async () => isDeepStrictEqual(await counts(), left);
+    await until(areLeft, { what: 'no consumer to be left, and the rest to be back' });
+    for (const { consumer } of many) expect(await consumer.close(30_000)).toBe(true);
+    await until(areLeft, { what: 'nothing to have changed' });
   });
 
   it('before it was ever attached', async () => {
     const { connection: on } = await connection();
     const { consumer, states, deliveries } = consume(on, await declare());
-    expect(await consumer.close(2000)).toBe(true);
+    expect(await consumer.close(30_000)).toBe(true);
     expect(consumer.attached).toBe(false);
     expect(states).toEqual([]);
     expect(deliveries).toEqual([]);

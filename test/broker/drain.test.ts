@@ -2,6 +2,7 @@
 import { expect, it } from '@jest/globals';
 import { createRuntime, Job, type JobContext, WorkerStoppingError } from 'warren';
 import { amqpUrl } from '../support/broker.ts';
+import { ownTime } from '../support/own-time.ts';
 import { startProxy } from '../support/proxy.ts';
 import { startRuntime } from '../support/runtime.ts';
 import { until } from '../support/until.ts';
@@ -33,10 +34,12 @@ function closeGate(): void {
 }
 
 const options = { grace: GRACE_MS, queues: { busy: { concurrency: 2, prefetch: 10 } } };
+/** For what must not need it: a busy broker may take longer for its answers than a short grace leaves. */
+const patient = { ...options, grace: 30_000 };
 
 it('finishes what runs, gives back what waits at once, starts nothing new, exits 0', async () => {
   closeGate();
-  await using started = await startRuntime([Busy], options);
+  await using started = await startRuntime([Busy], patient);
   const { runtime, client } = started;
   await client.enqueueMany(
     Busy,
@@ -44,18 +47,20 @@ it('finishes what runs, gives back what waits at once, starts nothing new, exits
   );
   await until(() => running.length === 2, { what: 'two jobs to run' });
   // Up before the stop, so that a slow start does not eat the grace; what there is is held by the first.
-  await using other = await startRuntime([Busy], { ...options, namespace: started.namespace });
+  await using other = await startRuntime([Busy], { ...patient, namespace: started.namespace });
   expect(running).toHaveLength(2);
+  const startedHere: string[] = [];
+  runtime.on('attempt.started', ({ id }) => void startedHere.push(id));
   const stopped = started.stop();
-  // The other eight can be had by another worker while these two still run.
-  await until(() => running.length === 4, { within: GRACE_MS, what: 'another worker to have the rest' });
+  // The other eight can be had by another worker while these two still run, long before they are asked to stop.
+  await until(() => running.length === 4, { within: 20_000, what: 'another worker to have the rest' });
   open();
   expect(await stopped).toBe(0);
   await until(() => running.length === 10, { what: 'all ten' });
   expect(new Set(running.map(({ id }) => id)).size).toBe(10);
   expect(running.every(({ attempt }) => attempt === 1)).toBe(true);
   expect(await other.stop()).toBe(0);
-  runtime.on('attempt.started', () => expect('nothing starts').toBe('after a stop'));
+  expect(startedHere).toEqual([]);
 });
 
 it('asks running jobs to stop before the grace period ends; one that obeys spends no attempt', async () => {
@@ -64,9 +69,9 @@ it('asks running jobs to stop before the grace period ends; one that obeys spend
   await started.client.enqueue(Busy, { how: 'polite' });
   await until(() => running.length === 1, { what: 'the job to run' });
   const released = new Promise((resolve) => started.runtime.on('attempt.released', resolve));
-  const began = performance.now();
-  expect(await started.stop()).toBe(3);
-  expect(performance.now() - began).toBeLessThan(GRACE_MS);
+  const stopped = started.stop();
+  expect(await ownTime(stopped)).toBeLessThan(GRACE_MS);
+  expect(await stopped).toBe(3);
   expect(await released).toMatchObject({ attempt: 1 });
   await using next = await startRuntime([Busy], { ...options, namespace: started.namespace });
   await until(() => running.length === 2, { what: 'the job to run again' });
@@ -79,9 +84,9 @@ it('releases what does not stop when the grace period ends, and exits 3 within i
   await using started = await startRuntime([Busy], options);
   await started.client.enqueue(Busy, { how: 'stubborn' });
   await until(() => running.length === 1, { what: 'the job to run' });
-  const began = performance.now();
-  expect(await started.stop()).toBe(3);
-  expect(performance.now() - began).toBeLessThan(GRACE_MS);
+  const stopped = started.stop();
+  expect(await ownTime(stopped)).toBeLessThan(GRACE_MS);
+  expect(await stopped).toBe(3);
   await using next = await startRuntime([Busy], { ...options, namespace: started.namespace });
   await until(() => running.length === 2, { what: 'the job to be handed out again' });
   expect(running[1]).toEqual(running[0]);
@@ -96,12 +101,11 @@ it.each(['refuses', 'is silent'])('ends within its grace also while the broker %
   await until(() => running.length === 1, { what: 'the job to run' });
   if (how === 'refuses') await proxy.refuse();
   else proxy.stall();
-  const began = performance.now();
   const stopped = started.stop();
   open();
+  expect(await ownTime(stopped)).toBeLessThan(GRACE_MS);
   // Its ack could not be sent, so the job will run again: that is told.
   expect(await stopped).toBe(3);
-  expect(performance.now() - began).toBeLessThan(GRACE_MS);
   await proxy.resume();
 });
 
@@ -129,15 +133,15 @@ it('a stop before the start ends the run', async () => {
 });
 
 it('a connect timeout of 0 waits for ever, and connects', async () => {
-  await using started = await startRuntime([Busy], { ...options, connectTimeout: 0 });
+  await using started = await startRuntime([Busy], { ...patient, connectTimeout: 0 });
   expect(await started.stop()).toBe(0);
 });
 
 it('a drain with nothing to do ends at once', async () => {
-  await using started = await startRuntime([Busy], options);
-  const began = performance.now();
-  expect(await started.stop()).toBe(0);
-  expect(performance.now() - began).toBeLessThan(1_000);
+  await using started = await startRuntime([Busy], patient);
+  const stopped = started.stop();
+  expect(await ownTime(stopped)).toBeLessThan(patient.grace / 3);
+  expect(await stopped).toBe(0);
 });
 
 it('the reason of the signal is told', () => {

@@ -34,7 +34,7 @@ describe('a private broker', () => {
       const gone = new Promise((resolve) => connection.on('close', resolve).on('error', () => {}));
       const channel = await connection.createConfirmChannel();
       await channel.assertQueue('kept', { durable: true, arguments: { 'x-queue-type': 'quorum' } });
-      await untilNewQueuesSurvive();
+      await untilNewQueuesSurvive(broker);
       channel.sendToQueue('kept', Buffer.from('1'), { persistent: true });
       await channel.waitForConfirms();
 
@@ -54,5 +54,5 @@ describe('a private broker', () => {
     } finally {
       await broker.remove();
     }
-  }, 120_000);
+  }, 300_000);
 });

@@ -1,7 +1,7 @@
 /** Two workers and one Redis: a job whose effects must happen once, through what makes jobs run twice. */
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { Job, type JobContext, type Runtime } from 'warren';
-import { idempotent, redisStore } from 'warren/idempotency';
+import { type IdempotentOptions, idempotent, redisStore } from 'warren/idempotency';
 import { startProxy } from '../support/proxy.ts';
 import { type RedisTestClient, startRedis, type TestRedis } from '../support/redis.ts';
 import { startRuntime } from '../support/runtime.ts';
@@ -15,7 +15,7 @@ let gate = Promise.resolve();
 class Charge extends Job {
   static override queue = 'charge';
   static override idempotent = true;
-  static override retry = { attempts: 1, delays: ['300ms', '1s'] };
+  static override retry = { attempts: 1, delays: ['1s', '6s'] };
   async perform(_: unknown, { id }: JobContext) {
     runs.push(id);
     await gate;
@@ -45,9 +45,12 @@ describeWith('redis-server')('an idempotent job of two workers', () => {
   });
   afterAll(async () => redis[Symbol.asyncDispose]());
 
-  /** As two processes would: a store, an owner and a claim of its own each. */
-  const middleware = (prefix: string) => [
-    idempotent(redisStore(client, { prefix }), { ttl: '900ms', answerWithin: '300ms' }),
+  /**
+   * As two processes would: a store, an owner and a claim of its own each. A claim outlives a pause of this process or of
+   * Redis that a busy machine makes: one that expires is another worker's, and so is the job then.
+   */
+  const middleware = (prefix: string, times: IdempotentOptions = { ttl: '6s', answerWithin: '5s' }) => [
+    idempotent(redisStore(client, { prefix }), times),
   ];
 
   it('is not run by the second while the first, cut off from its broker, is still at it', async () => {
@@ -86,7 +89,8 @@ describeWith('redis-server')('an idempotent job of two workers', () => {
   it('waits while Redis is away, without spending its only attempt, and runs when it is back', async () => {
     closeGate();
     open();
-    await using started = await startRuntime([Charge], { middleware: middleware('away:') });
+    const hasty = { ttl: '900ms', answerWithin: '300ms' };
+    await using started = await startRuntime([Charge], { middleware: middleware('away:', hasty) });
     const seen = count(started.runtime);
     redis.pause();
     const { id } = await started.client.enqueue(Charge, null);

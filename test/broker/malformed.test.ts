@@ -155,6 +155,7 @@ it(`parks ${CASES.length} kinds of malformed message and runs the good ones betw
     await client.enqueue(Good, { n: index });
   }
   const parked = await deadOnes(CASES.length);
+  await until(() => done.length >= CASES.length, { what: 'the good ones' });
   expect(done.toSorted((a, b) => a - b)).toEqual(CASES.map((_, index) => index));
   for (const [index, { what, body, reason }] of CASES.entries()) {
     const message = parked.get(index);

@@ -75,7 +75,12 @@ it('two that end their processes are parked with their evidence, and their neigh
 
   const crashes = logged(family, 'job took its process down');
   expect(crashes).toHaveLength(6);
-  const dead = (await warren(['dead', 'show', 'family', '--all', '--json'], env)).json();
+  // It ends by a silence, which a busy broker may keep.
+  const show = async () => {
+    const letters = (await warren(['dead', 'show', 'family', '--all', '--json'], env)).json();
+    return letters.length >= 2 ? letters : undefined;
+  };
+  const dead = await until(show, { what: 'both letters' });
   expect(dead).toHaveLength(2);
   for (const [id, evidence] of Object.entries(POISONS)) {
     expect(crashes.filter((line) => line.id === id)).toMatchObject(
@@ -104,13 +109,24 @@ it('two that end their processes are parked with their evidence, and their neigh
     expect(Object.values(POISONS)).toContainEqual({ exitCode: code, signal });
     expect(lastWords).toContain('what it wrote last');
   }
-  const { processes, status } = await family.health();
-  expect(status).toBe('ok');
+  // Where one of them met with three of those deaths it says so for a minute; nothing else is wrong.
+  const isWell = ({ status, processes, reasons = [] }: Awaited<ReturnType<Family['health']>>) =>
+    processes.some(({ restarts }) => restarts >= 3)
+      ? reasons.every((reason) => reason.includes('restarts in a loop'))
+      : status === 'ok';
+  const { processes } = await until(
+    async () => {
+      const health = await family.health();
+      return isWell(health) ? health : undefined;
+    },
+    { what: 'all to be well' },
+  );
   expect(processes.reduce((sum, { restarts }) => sum + restarts, 0)).toBe(deaths.length);
   expect(await family.metric('warren_process_restarts_total')).toBe(deaths.length);
   // Not all six: a worker that goes down takes along what it counted since the last scrape.
-  expect(await family.metric('warren_crashes_total{job="Poison",queue="family"}')).toBeGreaterThan(0);
+  const poisoned = () => family.metric('warren_crashes_total{job="Poison",queue="family"}');
+  await until(async () => (await poisoned()) > 0, { what: 'crashes to be counted' });
   expect(await family.metric('warren_crashes_total{job="FamilyJob",queue="family"}')).toBe(0);
   family.parent.kill('SIGTERM');
   expect(await family.parent.ended()).toEqual({ code: 0, signal: null });
-}, 120_000);
+}, 180_000);

@@ -1,4 +1,6 @@
 /** `warren work --processes`: several worker processes that look like one from outside. */
+import { rm, writeFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type Client, createClient } from 'warren';
 import { alive } from '../support/alive.ts';
@@ -46,15 +48,17 @@ function expectNothingSpent(accepted: string[]): void {
 
 describe('several processes', () => {
   it('look like one: health, readiness and metrics of all together, also after one was killed', async () => {
-    await using family = await start({ processes: 3 });
+    // Keeps the new one back, for whoever looks late.
+    const hold = `${ledger.path}.hold`;
+    await using family = await start({ processes: 3, env: { HOLD: hold } });
     const accepted = await enqueue(30, 20);
     await until(() => ledger.tally(accepted).lost.length === 0, { what: 'all jobs' });
     // What the broker counts is looked at now and then: the first look may have come before the last of the three.
-    await until(async () => (await family.health()).queues.family?.consumers === 3, {
-      what: 'three consumers',
-    });
-    const { processes, status } = await family.health();
-    expect(status).toBe('ok');
+    const well = async () => {
+      const health = await family.health();
+      return health.queues.family?.consumers === 3 && health.status === 'ok' ? health : undefined;
+    };
+    const { processes } = await until(well, { what: 'three consumers, and all well' });
     expect(processes).toEqual(
       Array(3).fill({ pid: expect.any(Number), status: 'ok', restarts: 0, uptime: expect.any(Number) }),
     );
@@ -65,27 +69,31 @@ describe('several processes', () => {
       concurrency: await family.metric('warren_concurrency{queue="family"}'),
       restarts: await family.metric('warren_process_restarts_total'),
     });
-    await until(
-      async () => {
-        const { done, consumers } = await numbers();
-        return done === 30 && consumers === 3;
-      },
-      { what: 'all jobs and consumers to be counted' },
-    );
-    expect(await numbers()).toEqual({ done: 30, consumers: 3, concurrency: 15, restarts: 0 });
+    const wanted = { done: 30, consumers: 3, concurrency: 15, restarts: 0 };
+    await until(async () => isDeepStrictEqual(await numbers(), wanted), { what: JSON.stringify(wanted) });
 
     const victim = processes[1]?.pid as number;
+    await writeFile(hold, '');
     process.kill(victim, 'SIGKILL');
-    await until(async () => (await fetch(`${family.url}/readyz`)).status === 503, {
-      what: 'readiness to turn red',
-    });
-    const { reasons } = (await (await fetch(`${family.url}/readyz`)).json()) as { reasons: string[] };
-    expect(reasons).toEqual([expect.stringMatching(/^worker 2/)]);
+    const red = async () => {
+      const answer = await fetch(`${family.url}/readyz`);
+      const { reasons = [] } = (await answer.json()) as { reasons?: string[] };
+      return answer.status === 503 && reasons.length === 1 ? reasons : undefined;
+    };
+    expect(await until(red, { what: 'readiness to turn red' })).toEqual([expect.stringMatching(/^worker 2/)]);
+    await rm(hold);
     expect(await family.parent.waitForLine('worker process died')).toContain('"signal":"SIGKILL"');
     await family.ready();
     expect((await family.health()).processes.map(({ restarts }) => restarts)).toEqual([0, 1, 0]);
     // A sum that fell would look to Prometheus like counters that began again.
-    expect(await numbers()).toMatchObject({ done: 30, concurrency: 15, restarts: 1 });
+    const sums = new Set<number>();
+    const together = async () => {
+      const { done, concurrency, restarts } = await numbers();
+      sums.add(done);
+      return concurrency === 15 && restarts === 1;
+    };
+    await until(together, { what: 'the new one to be counted' });
+    expect([...sums]).toEqual([30]);
   });
 
   it('drain once when a terminal sends Ctrl-C to the whole group, and end with 0', async () => {
@@ -98,14 +106,15 @@ describe('several processes', () => {
   });
 
   it('stop at once on the second signal, with its code, and leave nobody behind', async () => {
-    await using family = await start();
+    // Whatever else might end it would come much later.
+    await using family = await start({ grace: '5m' });
     const pids = await family.pids();
-    await enqueue(4, 3000);
+    await enqueue(4, 300_000);
     await begun(4);
     family.signalGroup('SIGINT');
     await family.parent.waitForLine('supervisor stops its workers');
     family.signalGroup('SIGINT');
-    expect(await family.parent.ended({ within: 2000 })).toEqual({ code: 130, signal: null });
+    expect(await family.parent.ended()).toEqual({ code: 130, signal: null });
     await allGone(pids);
     expect(ledger.finishes()).toEqual([]);
   });
@@ -124,7 +133,7 @@ describe('several processes', () => {
   });
 
   it('end with their supervisor: who works finishes first, who is stuck is killed', async () => {
-    await using family = await start({ grace: '3s' });
+    await using family = await start({ grace: '10s' });
     const pids = await family.pids();
     await client.enqueue('Stuck', {}, { queue: 'family' });
     await begun(1);
@@ -135,7 +144,7 @@ describe('several processes', () => {
     await allGone([working]);
     // Who is stuck has its grace period, and a second.
     expect(alive(stuck)).toBe(true);
-    await allGone(pids, 8000);
+    await allGone(pids);
     expect(ledger.tally(accepted).lost).toEqual([]);
   });
 });
@@ -152,12 +161,14 @@ describe('a worker whose event loop does not turn any more', () => {
     const asked = Date.now();
     family.parent.kill('SIGTERM');
     expect(await family.parent.ended()).toEqual({ code: 3, signal: null });
-    expect(Date.now() - asked).toBeLessThan(1500);
+    // To the millisecond it is told by the supervisor's unit test.
+    expect(Date.now() - asked).toBeGreaterThanOrEqual(900);
+    expect(Date.now() - asked).toBeLessThan(15_000);
     await family.parent.waitForLine('did not end within the grace period');
   });
 
   it('is reported and killed after the stall timeout, and started again; the others go on', async () => {
-    await using family = await start({ env: { WARREN_STALL_TIMEOUT: '5s' } });
+    await using family = await start({ env: { WARREN_STALL_TIMEOUT: '15s' } });
     const pids = await family.pids();
     await wedge();
     const stuck = ledger.starts()[0]?.pid as number;

@@ -27,7 +27,7 @@ afterAll(() => namespace.remove());
 async function connected(url = amqpUrl(), options: Partial<RabbitBrokerOptions> = {}): Promise<Broker> {
   const broker = createRabbitBroker({ urls: [url], ...options });
   ends.push(() => broker.close(0));
-  await broker.connect({ timeout: 10_000 });
+  await broker.connect({ timeout: 30_000 });
   return broker;
 }
 
@@ -50,9 +50,11 @@ function to(routingKey: string, id = 'x', more: Partial<Publication> = {}): Publ
   return { exchange: '', routingKey, body: Buffer.from(id), properties, ...more };
 }
 
-/** Takes all that is in a queue. */
-async function idsIn(broker: Broker, queue: string): Promise<string[]> {
-  const { ready } = await broker.admin((channel) => channel.checkQueue(queue));
+/**
+ * Takes all that is in a queue, in which so many different ones are. (A passive declare would not do to know how many:
+ * it says 0 while the queue is slow to answer. A get waits for it.)
+ */
+async function idsIn(broker: Broker, queue: string, count: number): Promise<string[]> {
   const ids: string[] = [];
   const subscription = broker.subscribe(queue, {
     prefetch: 1000,
@@ -61,8 +63,14 @@ async function idsIn(broker: Broker, queue: string): Promise<string[]> {
       delivery.ack();
     },
   });
-  await until(() => ids.length >= ready, { what: `${ready} messages` });
-  await subscription.close(5000);
+  await until(() => new Set(ids).size >= count, { what: `${count} messages` });
+  expect(await subscription.close(30_000)).toBe(true);
+  await broker.admin(async (channel) => {
+    for (let message = await channel.get(queue); message; message = await channel.get(queue)) {
+      ids.push(String(message.properties.messageId));
+      message.ack();
+    }
+  });
   return ids;
 }
 
@@ -72,13 +80,18 @@ async function took(work: Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
+/** A busy machine adds to what something takes and never takes away: once in less than `ms` shows it. */
+function untilItTakesLess(ms: number, measure: () => Promise<number>): Promise<unknown> {
+  return until(async () => (await measure()) < ms, { what: `it to take less than ${ms} ms` });
+}
+
 describe('publishing', () => {
   it('keeps what it says it kept, with its properties, in order', async () => {
     const broker = await connected();
     const queue = await declare(broker);
     const ids = Array.from({ length: 3000 }, (_, index) => `${index}`);
     await Promise.all(ids.map((id) => broker.publish(to(queue, id))));
-    expect(await idsIn(broker, queue)).toEqual(ids);
+    expect(await idsIn(broker, queue, 3000)).toEqual(ids);
   });
 
   it('keeps every id when its connection is cut again and again', async () => {
@@ -87,13 +100,15 @@ describe('publishing', () => {
     const queue = await declare(broker);
     const ids = Array.from({ length: 4000 }, (_, index) => `${index}`);
     let kept = 0;
-    const publishing = Promise.all(ids.map((id) => broker.publish(to(queue, id)).then(() => kept++)));
+    const publishing = Promise.all(
+      ids.map((id) => broker.publish(to(queue, id), { deadline: 60_000 }).then(() => kept++)),
+    );
     for (const mark of [200, 900, 1700, 2500, 3300]) {
       await until(() => kept >= mark, { every: 1, what: `${mark} kept` });
       way.cut();
     }
     await publishing;
-    const stored = await idsIn(await connected(), queue);
+    const stored = await idsIn(await connected(), queue, 4000);
     expect(new Set(stored)).toEqual(new Set(ids));
   });
 
@@ -103,11 +118,17 @@ describe('publishing', () => {
     const queue = await declare(broker);
     await broker.publish(to(queue, 'before'));
     way.stall();
-    const silent = [300, 500, 700].map((deadline) => {
-      const publishing = expect(broker.publish(to(queue, `${deadline}`), { deadline })).rejects;
-      return took(publishing.toThrow(DeadlineError)).then((ms) => ms - deadline);
+    const errors: unknown[] = [];
+    const lateBy = (deadline: number) => {
+      const publishing = broker.publish(to(queue, `${deadline}`), { deadline });
+      return took(publishing.catch((error) => errors.push(error))).then((ms) => ms - deadline);
+    };
+    await untilItTakesLess(250, async () => {
+      const late = await Promise.all([300, 500, 700].map(lateBy));
+      return Math.max(...late.map(Math.abs));
     });
-    for (const late of await Promise.all(silent)) expect(Math.abs(late)).toBeLessThan(250);
+    expect(errors).toEqual(errors.map(() => expect.any(DeadlineError)));
+    expect(errors.length).toBeGreaterThanOrEqual(3);
     const patient = broker.publish(to(queue, 'patient'));
     await way.resume();
     await patient;
@@ -117,8 +138,10 @@ describe('publishing', () => {
     const way = await proxy();
     const broker = await connected(way.url);
     const queue = await declare(broker);
+    const lost: unknown[] = [];
+    broker.on('disconnected', ({ role }) => lost.push(role));
     await way.refuse();
-    await until(() => !broker.status.connected);
+    await until(() => new Set(lost).size === 2, { what: 'both connections to be gone' });
     const told: unknown[] = [];
     broker.on('connected', (data) => told.push(data));
     const patient = broker.publish(to(queue, 'patient'));
@@ -134,7 +157,7 @@ describe('publishing', () => {
     const queue = await declare(broker);
     const ids = Array.from({ length: 200 }, (_, index) => `${index}`);
     await Promise.all(ids.map((id) => broker.publish(to(queue, id))));
-    expect(await idsIn(broker, queue)).toEqual(ids);
+    expect(await idsIn(broker, queue, 200)).toEqual(ids);
   });
 
   it('takes large bodies together, beyond what the socket takes at once', async () => {
@@ -144,7 +167,7 @@ describe('publishing', () => {
     await Promise.all(
       Array.from({ length: 60 }, (_, index) => broker.publish(to(queue, `${index}`, { body }))),
     );
-    expect(await idsIn(broker, queue)).toHaveLength(60);
+    expect(await idsIn(broker, queue, 60)).toHaveLength(60);
   });
 
   it('ends at once when its caller gives up', async () => {
@@ -194,7 +217,7 @@ describe('what cannot be kept', () => {
     const { reason } = results[7] as PromiseRejectedResult;
     expect(reason).toBeInstanceOf(UnroutableError);
     expect(reason.message).toMatch(/NOT_FOUND - no exchange/);
-    const stored = await idsIn(broker, queue);
+    const stored = await idsIn(broker, queue, 294);
     expect(new Set(stored).size).toBe(294);
   });
 
@@ -219,15 +242,25 @@ describe('what cannot be kept', () => {
         const error = await broker
           .publish(to(queue, `${id}`), { deadline: 300 })
           .catch((reason: unknown) => reason);
-        if (error) return error as Error;
+        // One that was slow has not said no.
+        if (error && !(error instanceof DeadlineError)) return error as Error;
       }
     };
     const error = await full();
     expect(error).toBeInstanceOf(RefusedError);
     expect(error.message).toMatch(/refused it \d+ times.*queue full/s);
     const patient = broker.publish(to(queue, 'patient'));
-    await idsIn(broker, queue);
+    const taken: string[] = [];
+    const subscription = broker.subscribe(queue, {
+      prefetch: 1000,
+      onDelivery: (delivery) => {
+        taken.push(String(delivery.properties.messageId));
+        delivery.ack();
+      },
+    });
+    await until(() => taken.includes('patient'), { what: 'it to be kept, once there is room' });
     await patient;
+    await subscription.close(5000);
   });
 
   it.each([
@@ -242,11 +275,11 @@ describe('what cannot be kept', () => {
     const broker = await connected();
     const queue = await declare(broker);
     const before = broker.publish(to(queue, 'before'));
-    const failing = broker.publish(to(queue, 'x', { properties }), { deadline: 2000 });
+    const failing = broker.publish(to(queue, 'x', { properties }));
     const after = broker.publish(to(queue, 'after'));
     await expect(failing).rejects.toThrow(PayloadInvalidError);
     await Promise.all([before, after]);
-    expect(await idsIn(broker, queue)).toEqual(['before', 'after']);
+    expect(await idsIn(broker, queue, 2)).toEqual(['before', 'after']);
   });
 
   it('what makes the broker close the channel for no reason that names it is found, and harms itself alone', async () => {
@@ -256,6 +289,7 @@ describe('what cannot be kept', () => {
       Array.from({ length: 200 }, (_, index) =>
         broker.publish(
           to(queue, `${index}`, index === 60 ? { properties: { messageId: '60', headers: { CC: 5 } } } : {}),
+          { deadline: 60_000 },
         ),
       ),
     );
@@ -264,7 +298,7 @@ describe('what cannot be kept', () => {
     const { reason } = results[60] as PromiseRejectedResult;
     expect(reason).toBeInstanceOf(RefusedError);
     expect(reason.message).toMatch(/closes the channel each time it is sent/);
-    expect(new Set(await idsIn(broker, queue)).size).toBe(199);
+    expect(new Set(await idsIn(broker, queue, 199)).size).toBe(199);
   });
 
   it('a routing key that is too long harms itself alone', async () => {
@@ -282,22 +316,27 @@ describe('closing', () => {
     const publishing = Promise.all(
       Array.from({ length: 500 }, (_, index) => broker.publish(to(queue, `${index}`))),
     );
-    const closing = broker.close(10_000);
+    const closing = broker.close(60_000);
     await expect(broker.publish(to(queue))).rejects.toThrow(ClosedError);
     await publishing;
     await closing;
   });
 
   it('rejects what is not confirmed in time', async () => {
-    const way = await proxy();
-    const broker = await connected(way.url);
-    const queue = await declare(broker);
-    way.stall();
-    const publishing = expect(broker.publish(to(queue))).rejects.toThrow(
-      /closed before it confirmed.*may or may not/,
-    );
-    expect(await took(broker.close(200))).toBeLessThan(1000);
-    await publishing;
+    const errors: unknown[] = [];
+    await untilItTakesLess(1000, async () => {
+      const way = await proxy();
+      const broker = await connected(way.url);
+      const queue = await declare(broker);
+      way.stall();
+      const publishing = broker.publish(to(queue)).catch((error) => errors.push(error));
+      const closing = await took(broker.close(200));
+      await publishing;
+      return closing;
+    });
+    const message = expect.stringMatching(/closed before it confirmed.*may or may not/);
+    expect(errors).toEqual(errors.map(() => expect.objectContaining({ message })));
+    expect(errors.length).toBeGreaterThan(0);
   });
 });
 
@@ -311,6 +350,13 @@ describe('an alarm of the broker', () => {
   }, 120_000);
   afterAll(() => own?.remove());
 
+  /** In force when it resolves. */
+  async function memory(watermark: '0' | '0.6'): Promise<void> {
+    await own?.ctl('set_vm_memory_high_watermark', watermark);
+    const alarms = async () => (await own?.ctl('eval', 'rabbit_alarm:get_alarms().'))?.includes('memory');
+    await until(async () => (await alarms()) === (watermark === '0'), { what: 'the alarm' });
+  }
+
   it('blocks until the deadline, is told, and ends', async () => {
     if (!own) return;
     const broker = await connected(own.url);
@@ -318,31 +364,37 @@ describe('an alarm of the broker', () => {
     broker.on('blocked', (data) => told.push(data));
     broker.on('unblocked', (data) => told.push(data));
     const queue = await declare(broker);
-    await own.ctl('set_vm_memory_high_watermark', '0');
+    await memory('0');
     // A connection hears of the alarm by its first publication.
-    const first = broker.publish(to(queue, 'first'), { deadline: 3000 });
+    const first = broker.publish(to(queue, 'first'), { deadline: 10_000 });
     await expect(first).rejects.toThrow(BlockedError);
     expect(told).toHaveLength(1);
     expect(broker.status.blocked).toMatch(/memory/);
     const unsent = broker.publish(to(queue, 'unsent'), { deadline: 100 });
     await expect(unsent).rejects.toThrow(BlockedError);
     await expect(unsent).rejects.toThrow(/memory.*never sent/);
-    const patient = broker.publish(to(queue, 'patient'));
-    await own.ctl('set_vm_memory_high_watermark', '0.6');
+    const patient = broker.publish(to(queue, 'patient'), { deadline: 60_000 });
+    await memory('0.6');
     await patient;
     expect(told).toHaveLength(2);
     expect(broker.status.blocked).toBeUndefined();
-    expect(await idsIn(broker, queue)).toEqual(['first', 'patient']);
+    expect(await idsIn(broker, queue, 2)).toEqual(['first', 'patient']);
   });
 
   it('does not hold up closing', async () => {
     if (!own) return;
-    const broker = await connected(own.url);
-    const queue = await declare(broker);
-    await own.ctl('set_vm_memory_high_watermark', '0');
-    await expect(broker.publish(to(queue), { deadline: 200 })).rejects.toThrow();
-    expect(await took(broker.close(300))).toBeLessThan(1500);
-    await own.ctl('set_vm_memory_high_watermark', '0.6');
+    const { url } = own;
+    await memory('0');
+    const outcomes: string[] = [];
+    await untilItTakesLess(1500, async () => {
+      const broker = await connected(url);
+      const queue = await declare(broker);
+      const publishing = broker.publish(to(queue), { deadline: 200 });
+      outcomes.push(...(await Promise.allSettled([publishing])).map(({ status }) => status));
+      return took(broker.close(300));
+    });
+    expect(new Set(outcomes)).toEqual(new Set(['rejected']));
+    await memory('0.6');
   });
 
   it('a body larger than the broker takes harms itself alone', async () => {
@@ -355,7 +407,7 @@ describe('an alarm of the broker', () => {
     await expect(large).rejects.toThrow(PayloadTooLargeError);
     await expect(large).rejects.toThrow(/100001 bytes is larger than the broker takes/);
     await Promise.all([before, after]);
-    expect(new Set(await idsIn(broker, queue))).toEqual(new Set(['before', 'after']));
+    expect(new Set(await idsIn(broker, queue, 2))).toEqual(new Set(['before', 'after']));
   });
 
   it('a broker that is killed in the middle keeps all that it confirmed', async () => {
@@ -367,12 +419,12 @@ describe('an alarm of the broker', () => {
     const ids = Array.from({ length: 3000 }, (_, index) => `${index}`);
     let kept = 0;
     const publishing = Promise.all(
-      ids.map((id) => broker.publish(to(queue, id), { deadline: 60_000 }).then(() => kept++)),
+      ids.map((id) => broker.publish(to(queue, id), { deadline: 90_000 }).then(() => kept++)),
     );
     await until(() => kept > 500, { every: 1 });
     await own.kill();
     await own.start();
     await publishing;
-    expect(new Set(await idsIn(broker, queue))).toEqual(new Set(ids));
-  }, 90_000);
+    expect(new Set(await idsIn(broker, queue, 3000))).toEqual(new Set(ids));
+  }, 150_000);
 });

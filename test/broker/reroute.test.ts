@@ -1,6 +1,6 @@
 /** What fell due while its work queue was gone comes home when the queue stands again: nothing lost, doubled or changed. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Job, type JobContext, type Runtime, type RuntimeOptions } from 'warren';
+import { type Events, Job, type JobContext, type Runtime, type RuntimeOptions } from 'warren';
 import type { Broker, MessageProperties, PulledMessage } from '../../src/broker/broker.ts';
 import { createRabbitBroker } from '../../src/broker/rabbitmq.ts';
 import { EventBus } from '../../src/core/events.ts';
@@ -29,7 +29,7 @@ let space: TestNamespace;
 let names: Names;
 const endings: AsyncDisposable[] = [];
 
-beforeAll(() => broker.connect({ timeout: 10_000 }));
+beforeAll(() => broker.connect({ timeout: 30_000 }));
 afterAll(() => broker.close(1_000));
 
 beforeEach(async () => {
@@ -115,8 +115,8 @@ describe('a worker that starts', () => {
       { id: 'job-3', body: Buffer.from('{"half') },
       { id: 'other-3', to: names.queue('report') },
     );
-    const told: unknown[] = [];
-    await work({ queues: { mail: { concurrency: 1 } } }, (runtime) =>
+    const told: Events['jobs.rerouted'][] = [];
+    const { stop } = await work({ queues: { mail: { concurrency: 1 } } }, (runtime) =>
       runtime.on('jobs.rerouted', (event) => told.push(event)),
     );
     await until(() => Mail.runs.length === 2, { what: 'two runs' });
@@ -127,8 +127,12 @@ describe('a worker that starts', () => {
     const dead = await firstOf(names.deadQueue('mail'));
     expect(dead.properties.messageId).toBe('job-3');
     expect(dead.body.toString()).toBe('{"half');
-    await until(() => told.length > 0, { what: 'the event' });
-    expect(told).toEqual([{ queue: 'mail', count: 3 }]);
+    // At one go, unless the broker was silent in between.
+    const sum = () => told.reduce((count, event) => count + event.count, 0);
+    await until(() => sum() >= 3, { what: 'the event' });
+    // Whoever looks at the same moment as the worker would see a part of it.
+    await stop();
+    expect([sum(), new Set(told.map(({ queue }) => queue))]).toEqual([3, new Set(['mail'])]);
     expect(await idsIn(names.unroutedQueue)).toEqual(['other-1', 'odd-1', 'other-2', 'other-3']);
   });
 
@@ -161,11 +165,11 @@ describe('a worker that starts', () => {
 });
 
 it('a worker that restores its queue takes home what fell due meanwhile', async () => {
-  await work();
-  await until(async () => (await idsIn(names.unroutedQueue)).length === 0);
+  const { stop } = await work();
   await remove('mail');
   await park(...numbered('job', 5));
   await until(() => new Set(idsRun()).size === 5, { what: 'five runs' });
+  await stop();
   expect(idsRun()).toEqual(numbered('job', 5).map(({ id }) => id));
   expect(await idsIn(names.unroutedQueue)).toEqual([]);
 });
@@ -195,7 +199,7 @@ it('a connection that is lost in the middle of it loses nothing', async () => {
       proxy.cut();
     }),
   );
-  await until(() => new Set(idsRun()).size === 200, { what: 'all of them to run', within: 20_000 });
+  await until(() => new Set(idsRun()).size === 200, { what: 'all of them to run', within: 60_000 });
   expect(cut).toBe(true);
   expect([...new Set(idsRun())].sort()).toEqual(all.sort());
   await until(async () => (await idsIn(names.unroutedQueue)).join() === 'other', { what: 'the other alone' });
@@ -203,9 +207,13 @@ it('a connection that is lost in the middle of it loses nothing', async () => {
 
 it('a stop in the middle of it is prompt and clean: each message is in one place', async () => {
   await park(...numbered('job', 300), { id: 'other', to: names.queue('report') });
+  // At least 12 s for all of them, so that it is in the middle for long enough.
+  const proxy = await startProxy(amqpUrl());
+  endings.push({ [Symbol.asyncDispose]: () => proxy.close() });
+  proxy.delay(20);
   let began = 0;
   const { stop } = await work(
-    { queues: { mail: { concurrency: 1, prefetch: 1 } }, grace: '10s' },
+    { url: proxy.url, queues: { mail: { concurrency: 1, prefetch: 1 } }, grace: '2m' },
     (runtime) =>
       runtime.on('attempt.started', () => {
         began = performance.now();
@@ -215,15 +223,19 @@ it('a stop in the middle of it is prompt and clean: each message is in one place
   await until(() => began > 0, { what: 'the first of them to run' });
   expect(await stop()).toBe(0);
   // Not what is left of the grace period.
-  expect(performance.now() - began).toBeLessThan(7_000);
-  const home = await idsIn(names.queue('mail'));
-  const left = await idsIn(names.unroutedQueue);
+  expect(performance.now() - began).toBeLessThan(40_000);
   expect(idsRun()).toEqual(['job-0']);
+  const all = [...numbered('job', 300).map(({ id }) => id), 'other'].sort();
+  const lying = async () => {
+    const home = await idsIn(names.queue('mail'));
+    const left = await idsIn(names.unroutedQueue);
+    const everywhere = [...idsRun(), ...home, ...left].sort();
+    return new Set(everywhere).size === all.length ? { left, everywhere } : undefined;
+  };
+  const { left, everywhere } = await until(lying, { what: 'all of them', every: 200, within: 60_000 });
   expect(left.length).toBeGreaterThan(1);
-  expect([...idsRun(), ...home, ...left].sort()).toEqual(
-    [...numbered('job', 300).map(({ id }) => id), 'other'].sort(),
-  );
-});
+  expect(everywhere).toEqual(all);
+}, 120_000);
 
 it('a user who may not read `unrouted` says so once, and leaves it', async () => {
   const user = await rabbitUser(space.name);

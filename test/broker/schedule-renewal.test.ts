@@ -25,7 +25,7 @@ const names = namesFor(space.name);
 const broker = createRabbitBroker({ urls: [amqpUrl()] });
 
 beforeAll(async () => {
-  await broker.connect({ timeout: 10_000 });
+  await broker.connect({ timeout: 30_000 });
   await applyTopology(
     broker,
     planTopology({ names, queues: [{ name: 'seconds' }], delays: [], schedules: true }),

@@ -67,6 +67,8 @@ it('waits with its retry while the broker takes no messages, and then goes on', 
     await started.client.enqueue(FailsWhenTold, null);
     await until(() => attempts.length === 1, { what: 'the first attempt' });
     await broker.ctl('set_vm_memory_high_watermark', '0.0001');
+    const alarms = () => broker.ctl('eval', 'rabbit_alarm:get_alarms().');
+    await until(async () => (await alarms()).includes('memory'), { what: 'the alarm' });
     fail();
     await blocked;
     expect(attempts).toEqual([1]);

@@ -17,7 +17,7 @@ let plan: Topology;
 let user: RabbitUser;
 let limited: Broker;
 
-beforeAll(() => broker.connect({ timeout: 10_000, roles: ['consuming'] }));
+beforeAll(() => broker.connect({ timeout: 30_000, roles: ['consuming'] }));
 afterAll(() => broker.close(1_000));
 
 beforeEach(async () => {

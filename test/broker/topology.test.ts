@@ -10,12 +10,13 @@ import { amqpUrl } from '../support/broker.ts';
 import { management } from '../support/management.ts';
 import { type TestNamespace, testNamespace } from '../support/namespace.ts';
 import { sorted, standing } from '../support/standing.ts';
+import { until } from '../support/until.ts';
 
 const broker: Broker = createRabbitBroker({ urls: [amqpUrl()] });
 let space: TestNamespace;
 let names: Names;
 
-beforeAll(() => broker.connect({ timeout: 10_000, roles: ['consuming'] }));
+beforeAll(() => broker.connect({ timeout: 30_000, roles: ['consuming'] }));
 afterAll(() => broker.close(1_000));
 
 beforeEach(() => {
@@ -153,11 +154,20 @@ describe('where something stands with other arguments', () => {
 
   it('leaves the connection and everything on it alone', async () => {
     await applyTopology(broker, plan());
-    const subscription = broker.subscribe(names.queue('mail'), { prefetch: 1, onDelivery: () => {} });
-    const detached: unknown[] = [];
-    broker.on('disconnected', (event) => void detached.push(event));
+    const lost: unknown[] = [];
+    const subscription = broker.subscribe(names.queue('mail'), {
+      prefetch: 1,
+      onDelivery: () => {},
+      onState: (state) => void (state.state === 'detached' && lost.push(state)),
+    });
+    await until(() => subscription.attached, { what: 'the consumer' });
+    const off = broker.on('disconnected', (event) => void lost.push(event));
     await mismatch(applyTopology(broker, plan([{ name: 'mail', type: 'classic' }])));
-    expect(detached).toEqual([]);
+    // What happened to the others on it has been heard of before this answer.
+    await broker.admin((channel) => channel.checkQueue(names.queue('mail')));
+    expect(lost).toEqual([]);
+    expect(subscription.attached).toBe(true);
+    off();
     await subscription.close(1_000);
   });
 });

@@ -17,7 +17,7 @@ export function brokerContract(name: string, makeSubject: () => Promise<Contract
     beforeAll(async () => {
       subject = await makeSubject();
       cleaner = await subject.create();
-      await cleaner.connect({ timeout: 10_000 });
+      await cleaner.connect({ timeout: 60_000 });
     });
     afterAll(async () => {
       await cleaner.close(0);

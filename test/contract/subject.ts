@@ -63,7 +63,7 @@ export class World {
 
   async connected(): Promise<Broker> {
     const broker = await this.create();
-    await broker.connect({ timeout: 10_000 });
+    await broker.connect({ timeout: 60_000 });
     return broker;
   }
 
@@ -118,7 +118,7 @@ export class World {
     return this.broker.admin((channel) => channel.checkQueue(queue));
   }
 
-  /** Resolves when passive declaring says so. */
+  /** Resolves when passive declaring says so, which may say 0 of what is slow to answer: whether a queue is empty, `drain` tells. */
   async untilCounts(queue: string, wanted: Partial<QueueCounts>): Promise<void> {
     let last: QueueCounts | undefined;
     const fits = async () => {
@@ -131,8 +131,9 @@ export class World {
   }
 
   /** Bodies from the head of a queue, acked; as many as there are. */
-  drain(queue: string, broker = this.broker): Promise<string[]> {
-    return broker.admin(async (channel) => {
+  async drain(queue: string): Promise<string[]> {
+    await until(() => this.broker.status.connected, { what: 'the connections' });
+    return this.broker.admin(async (channel) => {
       const bodies: string[] = [];
       for (let pulled = await channel.get(queue); pulled; pulled = await channel.get(queue)) {
         bodies.push(pulled.body.toString());

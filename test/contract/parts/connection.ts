@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { AdminError, type Broker, type BrokerEvents } from '../../../src/broker/broker.ts';
 import { BrokerUnreachableError, ClosedError } from '../../../src/core/errors.ts';
+import { ownTime } from '../../support/own-time.ts';
 import { until } from '../../support/until.ts';
 import { message, type World } from '../subject.ts';
 
@@ -20,7 +21,7 @@ export function connectionContract(world: () => World): void {
       const broker = await world().create();
       const heard = listen(broker);
       expect(broker.status.connected).toBe(false);
-      await broker.connect({ timeout: 10_000 });
+      await broker.connect({ timeout: 60_000 });
       expect(broker.status).toMatchObject({
         connected: true,
         blocked: undefined,
@@ -30,27 +31,27 @@ export function connectionContract(world: () => World): void {
         ['connected', 'consuming'],
         ['connected', 'publishing'],
       ]);
-      await broker.connect({ timeout: 10_000 });
+      await broker.connect({ timeout: 60_000 });
       expect(heard).toHaveLength(2);
     });
 
     it('only of the roles that were asked for, more on demand', async () => {
       const broker = await world().create();
       const heard = listen(broker);
-      await broker.connect({ timeout: 10_000, roles: ['publishing'] });
+      await broker.connect({ timeout: 60_000, roles: ['publishing'] });
       expect(broker.status.connected).toBe(true);
       expect(heard.map(({ data }) => (data as { role?: string }).role)).toEqual(['publishing']);
       const queue = await world().queue('mail');
       await broker.publish(message(queue, '1'));
       expect(await broker.admin((channel) => channel.checkQueue(queue))).toMatchObject({ consumers: 0 });
-      await broker.connect({ timeout: 10_000, roles: ['consuming'] });
+      await broker.connect({ timeout: 60_000, roles: ['consuming'] });
       await world().inbox(queue, {}, broker).next(1);
     });
 
     it('show no password', async () => {
       const broker = await world().create();
       const heard = listen(broker);
-      await broker.connect({ timeout: 10_000 });
+      await broker.connect({ timeout: 60_000 });
       for (const { data } of heard)
         expect((data as { url: string }).url).not.toMatch(/guest:|:\/\/[^/]*:[^/]*@/);
     });
@@ -59,31 +60,34 @@ export function connectionContract(world: () => World): void {
       const broker = await world().create();
       const heard = listen(broker);
       await world().subject.cut(broker);
-      const began = Date.now();
-      await expect(broker.connect({ timeout: 400 })).rejects.toBeInstanceOf(BrokerUnreachableError);
-      expect(Date.now() - began).toBeLessThan(3000);
+      const given = expect(broker.connect({ timeout: 400 })).rejects.toBeInstanceOf(BrokerUnreachableError);
+      expect(await ownTime(given)).toBeLessThan(3000);
       expect(broker.status.connected).toBe(false);
-      expect(
-        heard.some(({ event, data }) => event === 'disconnected' && !(data as { lost: boolean }).lost),
-      ).toBe(true);
+      heard.length = 0;
+      const later = broker.connect({ timeout: 60_000 });
+      await until(
+        () => heard.some(({ event, data }) => event === 'disconnected' && !(data as { lost: boolean }).lost),
+        { what: 'a try that failed' },
+      );
       await world().subject.mend(broker);
-      await broker.connect({ timeout: 10_000 });
+      await later;
       expect(broker.status.connected).toBe(true);
     });
 
     it('come back by themselves, and both going and coming is told', async () => {
       const heard = listen(world().broker);
       await world().subject.cut(world().broker);
-      await until(() => !world().broker.status.connected);
+      const lost = () =>
+        heard.filter(({ event, data }) => event === 'disconnected' && (data as { lost: boolean }).lost);
+      await until(() => lost().length === 2, { what: 'both to go' });
+      expect(world().broker.status.connected).toBe(false);
       await world().subject.mend(world().broker);
       await until(() => world().broker.status.connected);
-      const lost = heard.filter(
-        ({ event, data }) => event === 'disconnected' && (data as { lost: boolean }).lost,
-      );
-      expect(lost.map(({ data }) => (data as { role: string }).role).sort()).toEqual([
-        'consuming',
-        'publishing',
-      ]);
+      expect(
+        lost()
+          .map(({ data }) => (data as { role: string }).role)
+          .sort(),
+      ).toEqual(['consuming', 'publishing']);
       expect(heard.filter(({ event }) => event === 'connected')).toHaveLength(2);
     });
 
@@ -104,7 +108,7 @@ export function connectionContract(world: () => World): void {
       const publishing = Promise.all(
         Array.from({ length: 50 }, (_, index) => broker.publish(message(queue, `${index}`))),
       );
-      await broker.close(5000);
+      await broker.close(30_000);
       await publishing;
       expect(await world().drain(queue)).toHaveLength(50);
     });
@@ -114,9 +118,7 @@ export function connectionContract(world: () => World): void {
       const broker = await world().connected();
       await world().subject.cut(broker);
       const publishing = broker.publish(message(queue, 'x')).catch((error: unknown) => error);
-      const began = Date.now();
-      await broker.close(100);
-      expect(Date.now() - began).toBeLessThan(5000);
+      expect(await ownTime(broker.close(100))).toBeLessThan(5000);
       expect(await publishing).toBeInstanceOf(ClosedError);
     });
 
@@ -128,10 +130,11 @@ export function connectionContract(world: () => World): void {
       const [held] = await inbox.next(1);
       await broker.close(1000);
       await broker.close(1000);
+      expect(broker.status.connected).toBe(false);
+      // A broker that is slow to say goodbye is not waited for.
+      await until(() => !inbox.subscription.attached, { what: 'its channel to be gone' });
       expect(held?.live).toBe(false);
       expect(held?.ack()).toBe(false);
-      expect(inbox.subscription.attached).toBe(false);
-      expect(broker.status.connected).toBe(false);
       await world().untilCounts(queue, { ready: 1, consumers: 0 });
     });
 

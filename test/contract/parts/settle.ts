@@ -11,8 +11,9 @@ export function settleContract(world: () => World): void {
       const [delivery] = await inbox.next(1);
       expect(delivery?.live).toBe(true);
       expect(delivery?.ack()).toBe(true);
-      expect(await inbox.subscription.close(5000)).toBe(true);
+      expect(await inbox.subscription.close(30_000)).toBe(true);
       await world().untilCounts(queue, { ready: 0, consumers: 0 });
+      expect(await world().drain(queue)).toEqual([]);
     });
 
     it('happens once: every further word is false and does nothing', async () => {
@@ -31,8 +32,9 @@ export function settleContract(world: () => World): void {
       await inbox.next(1, 3);
       expect(inbox.at(3).body.toString()).toBe('2');
       expect(inbox.at(3).ack()).toBe(true);
-      await inbox.subscription.close(5000);
+      await inbox.subscription.close(30_000);
       await world().untilCounts(queue, { ready: 0, consumers: 0 });
+      expect(await world().drain(queue)).toEqual([]);
     });
 
     it('release gives it back for anyone, marked as redelivered', async () => {
@@ -41,7 +43,7 @@ export function settleContract(world: () => World): void {
       const first = world().inbox(queue);
       const [delivery] = await first.next(1);
       expect(delivery?.redelivered).toBe(false);
-      await first.subscription.cancel(5000);
+      await first.subscription.cancel(30_000);
       const second = world().inbox(queue, {}, await world().connected());
       expect(delivery?.release()).toBe(true);
       const [again] = await second.next(1);
@@ -53,10 +55,10 @@ export function settleContract(world: () => World): void {
       await world().publish(queue, '1', '2', '3', '4', '5');
       const inbox = world().inbox(queue, { prefetch: 3 });
       await inbox.next(3);
-      await inbox.subscription.cancel(5000);
+      await inbox.subscription.cancel(30_000);
       for (const delivery of inbox.deliveries) delivery.release();
       await world().untilCounts(queue, { ready: 5 });
-      await inbox.subscription.close(5000);
+      await inbox.subscription.close(30_000);
       expect(await world().drain(queue)).toEqual(['1', '2', '3', '4', '5']);
     });
 
@@ -94,8 +96,9 @@ export function settleContract(world: () => World): void {
       expect(again.every(({ redelivered, live }) => redelivered && live)).toBe(true);
       expect(old[0]?.ack()).toBe(false);
       for (const delivery of again) expect(delivery.ack()).toBe(true);
-      await inbox.subscription.close(5000);
-      await world().untilCounts(queue, { ready: 0 });
+      expect(await inbox.subscription.close(30_000)).toBe(true);
+      await world().untilCounts(queue, { consumers: 0 });
+      expect(await world().drain(queue)).toEqual([]);
     });
 
     it('says how often it was handed out on channels that went', async () => {
@@ -119,7 +122,8 @@ export function settleContract(world: () => World): void {
       await world().publish(queue, ...bodies);
       const inbox = world().inbox(queue, { prefetch: 250 });
       for (const delivery of await inbox.next(250)) delivery.ack();
-      expect(await inbox.subscription.close(10_000)).toBe(true);
+      expect(await inbox.subscription.close(30_000)).toBe(true);
+      await world().untilCounts(queue, { consumers: 0 });
       expect(await world().drain(queue)).toEqual([]);
     });
 
@@ -130,7 +134,8 @@ export function settleContract(world: () => World): void {
       const inbox = world().inbox(queue, { prefetch: 40 });
       const deliveries = await inbox.next(40);
       for (const index of [39, 3, 1, 0, 7, 2, 20]) deliveries[index]?.ack();
-      expect(await inbox.subscription.close(5000)).toBe(true);
+      expect(await inbox.subscription.close(30_000)).toBe(true);
+      await world().untilCounts(queue, { ready: 33, consumers: 0 });
       const acked = new Set(['39', '3', '1', '0', '7', '2', '20']);
       expect(await world().drain(queue)).toEqual(bodies.filter((body) => !acked.has(body)));
     });
@@ -147,8 +152,9 @@ export function settleContract(world: () => World): void {
       });
       await world().publish(queue, '1', '2', '3');
       await until(() => bodies.length === 3);
-      await inbox.subscription.close(5000);
-      await world().untilCounts(queue, { ready: 0 });
+      expect(await inbox.subscription.close(30_000)).toBe(true);
+      await world().untilCounts(queue, { consumers: 0 });
+      expect(await world().drain(queue)).toEqual([]);
     });
   });
 }

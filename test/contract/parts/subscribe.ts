@@ -1,8 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
+import { ownTime } from '../../support/own-time.ts';
 import { until } from '../../support/until.ts';
 import { QUORUM, type World } from '../subject.ts';
 
 export function subscribeContract(world: () => World): void {
+  /**
+   * For a consumer that tries while its queue is declared or deleted: RabbitMQ may end its connection then (541), and
+   * what declares or deletes must not be on that.
+   */
+  const apart = () => world().connected();
+
   describe('subscribe', () => {
     it('hands out in order, never more than the prefetch unsettled', async () => {
       const queue = await world().queue('mail');
@@ -112,7 +119,11 @@ export function subscribeContract(world: () => World): void {
     it('attaches again where the queue under it was deleted and came back', async () => {
       const queue = await world().queue('mail');
       await world().publish(queue, 'lost');
-      const inbox = world().inbox(queue, { onMissing: async () => void (await world().queue('mail')) });
+      const inbox = world().inbox(
+        queue,
+        { onMissing: async () => void (await world().queue('mail')) },
+        await apart(),
+      );
       const [held] = await inbox.next(1);
       await world().broker.admin((channel) => channel.deleteQueue(queue));
       await until(() => inbox.states.some(({ state }) => state === 'detached'), { what: 'detached' });
@@ -130,7 +141,7 @@ export function subscribeContract(world: () => World): void {
 
     it('attaches to a queue that someone else declares, without being asked', async () => {
       const queue = world().named('late');
-      const inbox = world().inbox(queue);
+      const inbox = world().inbox(queue, {}, await apart());
       await until(() => inbox.lastState === 'detached');
       await world().queue('late');
       await inbox.attached();
@@ -142,7 +153,7 @@ export function subscribeContract(world: () => World): void {
       const inbox = world().inbox(queue, { prefetch: 2 });
       const [one, two] = await inbox.next(2);
       one?.ack();
-      await inbox.subscription.cancel(5000);
+      await inbox.subscription.cancel(30_000);
       expect(inbox.subscription.attached).toBe(false);
       const seen = inbox.deliveries.length;
       await world().publish(queue, '3');
@@ -150,7 +161,7 @@ export function subscribeContract(world: () => World): void {
       expect(inbox.deliveries.length).toBe(seen);
       expect(two?.live).toBe(true);
       expect(two?.ack()).toBe(true);
-      expect(await inbox.subscription.close(5000)).toBe(true);
+      expect(await inbox.subscription.close(30_000)).toBe(true);
       await world().untilCounts(queue, { ready: 1, consumers: 0 });
       expect(inbox.states.map(({ state }) => state)).toEqual(['attached']);
     });
@@ -161,7 +172,7 @@ export function subscribeContract(world: () => World): void {
       const inbox = world().inbox(queue, { prefetch: 3 });
       const deliveries = await inbox.next(3);
       deliveries[1]?.ack();
-      expect(await inbox.subscription.close(5000)).toBe(true);
+      expect(await inbox.subscription.close(30_000)).toBe(true);
       expect(deliveries.map(({ live }) => live)).toEqual([false, false, false]);
       expect(deliveries[0]?.ack()).toBe(false);
       await world().untilCounts(queue, { ready: 2, consumers: 0 });
@@ -171,7 +182,7 @@ export function subscribeContract(world: () => World): void {
     it('close in the very moment of subscribing leaves no consumer behind', async () => {
       const queue = await world().queue('mail');
       const inbox = world().inbox(queue);
-      expect(await inbox.subscription.close(5000)).toBe(true);
+      expect(await inbox.subscription.close(30_000)).toBe(true);
       await world().publish(queue, '1');
       await world().untilCounts(queue, { ready: 1, consumers: 0 });
       expect(inbox.deliveries).toHaveLength(0);
@@ -183,10 +194,8 @@ export function subscribeContract(world: () => World): void {
       const inbox = world().inbox(queue);
       await inbox.next(1);
       await world().subject.cut(world().broker);
-      const began = Date.now();
-      await inbox.subscription.cancel(300);
-      await inbox.subscription.close(300);
-      expect(Date.now() - began).toBeLessThan(2000);
+      const leaving = inbox.subscription.cancel(300).then(() => inbox.subscription.close(300));
+      expect(await ownTime(leaving)).toBeLessThan(2000);
       await world().subject.mend(world().broker);
       await world().untilCounts(queue, { ready: 1, consumers: 0 });
     });
@@ -196,7 +205,7 @@ export function subscribeContract(world: () => World): void {
       await world().publish(queue, '1');
       const broker = await world().create();
       const inbox = world().inbox(queue, {}, broker);
-      await broker.connect({ timeout: 10_000 });
+      await broker.connect({ timeout: 60_000 });
       await inbox.next(1);
     });
 
