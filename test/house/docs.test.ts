@@ -145,7 +145,7 @@ it('the TypeScript of the pages compiles in a strict project', async () => {
   for (const name of ['@jest', '@redis', 'zod'])
     symlinkSync(join(root, 'node_modules', name), join(project.folder, 'node_modules', name));
   await using tsc = spawnNode([join(root, 'node_modules/typescript/bin/tsc')], { cwd: project.folder });
-  const ending = await tsc.ended({ within: 30_000 });
+  const ending = await tsc.ended({ within: 80_000 });
   expect(tsc.stdout).toBe('');
   expect(ending.code).toBe(0);
 });

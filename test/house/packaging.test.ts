@@ -117,7 +117,7 @@ describe('the package', () => {
     await using tsc = spawnNode([join(root, 'node_modules/typescript/bin/tsc'), ...options, 'job.ts'], {
       cwd: home,
     });
-    const ending = await tsc.ended({ within: 30_000 });
+    const ending = await tsc.ended({ within: 80_000 });
     expect(tsc.stdout).toBe('');
     expect(ending.code).toBe(0);
   });

@@ -130,7 +130,8 @@ describe('the proxy', () => {
     const from = performance.now();
     for (const letter of 'bcdef') caller.say(letter);
     await caller.hears('abcdef');
-    expect(performance.now() - from).toBeGreaterThanOrEqual(78);
+    // Two timers, each of which may be 2 ms early where the kernel's coarse clock, in ms, is the one they go by.
+    expect(performance.now() - from).toBeGreaterThanOrEqual(76);
   });
 
   it('carries more than its buffers hold', async () => {

@@ -17,7 +17,7 @@ afterEach(async () => {
 async function brokerWith(queues: readonly string[]): Promise<MemoryBroker> {
   const broker = createMemoryBroker();
   opened.push(broker);
-  await broker.connect({ timeout: 1000 });
+  await broker.connect({ timeout: 30_000 });
   const delays = wishes.delays;
   await applyTopology(broker, planTopology({ names, queues: queues.map((name) => ({ name })), delays }));
   return broker;

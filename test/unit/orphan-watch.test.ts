@@ -16,6 +16,6 @@ it.each(['turns', 'loops'] as const)(
     await using _ = parent; // its end is that of the pipes, which the child holds as well
     expect(alive(child)).toBe(true);
     parent.kill('SIGKILL');
-    await until(() => !alive(child), { within: 5000, what: 'the end of the orphan' });
+    await until(() => !alive(child), { what: 'the end of the orphan' });
   },
 );

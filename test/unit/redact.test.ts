@@ -32,8 +32,9 @@ describe('redact', () => {
 
   it('takes no longer than its text is long', () => {
     const long = '://a:b'.repeat(50_000);
-    const began = performance.now();
+    const began = process.cpuUsage();
     expect(redact(long)).toBe(long);
-    expect(performance.now() - began).toBeLessThan(1000);
+    // What the processor did for it: a busy machine may take as long as it likes.
+    expect(process.cpuUsage(began).user).toBeLessThan(1_000_000);
   });
 });

@@ -83,7 +83,7 @@ describe('the job of a tick that a crash of the broker doubled', () => {
     [ends, begun] = [[], []];
     const server = createTestServer({ jobs: [Ticking] });
     const broker = server.broker();
-    await broker.connect({ timeout: 1000 });
+    await broker.connect({ timeout: 30_000 });
     const runtime = createRuntime({
       broker: server.broker(),
       jobs: [Ticking],

@@ -395,7 +395,7 @@ describe('faults', () => {
 
   it('nobody’s later change reaches what is stored', async () => {
     const broker = createMemoryBroker();
-    await broker.connect({ timeout: 1000 });
+    await broker.connect({ timeout: 30_000 });
     broker.server.declare({ exchanges: [], queues: [{ name: 'q', arguments: QUORUM }], bindings: [] });
     const sent = message('1', '', 'q', { list: [1] });
     await broker.publish(sent);

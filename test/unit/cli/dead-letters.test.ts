@@ -1,5 +1,5 @@
 /** Dead letters where something goes wrong half-way. Order and speed need a real broker: test/broker/dead.test.ts. */
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { AdminError, type Broker } from '../../../src/broker/broker.ts';
 import { createMemoryBroker } from '../../../src/broker/memory.ts';
 import { PayloadInvalidError } from '../../../src/core/errors.ts';
@@ -12,18 +12,22 @@ import {
   showDeadLetters,
 } from '../../../src/dead-letters.ts';
 import { type Post, postOffice } from '../../support/letters.ts';
+import { holdTime, releaseTime } from '../time.ts';
 
 let broker: ReturnType<typeof createMemoryBroker>;
 let post: Post;
 let place: DeadQueue;
 
+// Nothing here is ended by a silence, or by a deadline.
 beforeEach(async () => {
+  holdTime();
   broker = createMemoryBroker();
   await broker.connect({ timeout: 1_000 });
   post = postOffice(broker, '');
   place = { broker, names: post.names, queue: 'mail' };
   await post.declare();
 });
+afterEach(releaseTime);
 
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => `job-${index}`);
 

@@ -96,11 +96,12 @@ describe('rhythmOf', () => {
 
   it('is fast enough to count the ticks of an outage', () => {
     const rhythm = rhythmOf('* * * * * *', berlin, 'test');
-    const began = performance.now();
+    const began = process.cpuUsage();
     let tick = 0;
     for (let count = 0; count < 1000; count++) tick = rhythm.next(tick) ?? 0;
     expect(tick).toBe(1_000_000);
-    expect(performance.now() - began).toBeLessThan(2000);
+    // What the processor did for it: a busy machine may take as long as it likes.
+    expect(process.cpuUsage(began).user).toBeLessThan(2_000_000);
   });
 
   it('refuses what cannot be, and says whose it is', () => {

@@ -126,13 +126,14 @@ describe('planTicks', () => {
   });
 
   it('does not count to the end of time', () => {
-    const began = performance.now();
+    const began = process.cpuUsage();
     const plan = planTicks(one('all', '* * * * * *'), noon - 365 * 86_400_000, noon);
     expect(plan).toEqual({
       tick: noon - LATE_MS - 99_000,
       skipped: { count: 900, to: noon - LATE_MS - 99_001 },
     });
-    expect(performance.now() - began).toBeLessThan(3000);
+    // What the processor did for it: a busy machine may take as long as it likes.
+    expect(process.cpuUsage(began).user).toBeLessThan(3_000_000);
   });
 
   it('says when nothing is to come', () => {

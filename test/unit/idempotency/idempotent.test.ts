@@ -1,9 +1,15 @@
 /** The middleware, one attempt at a time, without a broker. */
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createRuntime, dead, Job, type JobContext, snooze } from 'warren';
-import { type IdempotencyStore, idempotent, memoryStore } from 'warren/idempotency';
+import { type IdempotencyStore, idempotent, memoryStore as makeStore } from 'warren/idempotency';
 import { type PerformOptions, performOnce } from 'warren/testing';
-import { until } from '../../support/until.ts';
+import { holdTime, pass, releaseTime } from '../time.ts';
+
+beforeEach(holdTime);
+afterEach(releaseTime);
+
+/** Of the time that passes here. */
+const memoryStore = (options = { now: () => performance.now() }) => makeStore(options);
 
 /** A store that does as told instead of what it should. */
 function broken(store: IdempotencyStore, faults: Partial<IdempotencyStore>): IdempotencyStore {
@@ -70,7 +76,9 @@ describe('an idempotent job', () => {
     const faults = [() => Promise.reject(new Error('ECONNREFUSED')), () => new Promise<never>(() => {})];
     for (const claim of faults) {
       const perform = begin(broken(memoryStore(), { claim }));
-      const { outcome, logs } = await perform({ attempt: 3 });
+      const performing = perform({ attempt: 3 });
+      await pass(200);
+      const { outcome, logs } = await performing;
       expect([outcome, runs]).toEqual(['snooze', 0]);
       expect(logs).toMatchObject([{ level: 'warn' }]);
     }
@@ -85,7 +93,9 @@ describe('an idempotent job', () => {
         states.push((await store.claim('Charge:order-17', 'thief', 60_000)).state);
       }
     });
-    expect((await perform()).outcome).toBe('done');
+    const performing = perform();
+    await pass(5 * 150);
+    expect((await performing).outcome).toBe('done');
     expect(states).toEqual(Array(5).fill('busy'));
   });
 
@@ -101,7 +111,10 @@ describe('an idempotent job', () => {
       stolen = true;
       await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     });
-    expect((await perform({ attempt: 3 })).outcome).toBe('snooze');
+    const performing = perform({ attempt: 3 });
+    // Renewed three times in its length.
+    await pass(100);
+    expect((await performing).outcome).toBe('snooze');
   });
 
   it('aborts when the store has not answered for the length of the claim', async () => {
@@ -116,7 +129,11 @@ describe('an idempotent job', () => {
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
       reason = signal.reason;
     });
-    expect((await perform()).outcome).toBe('done');
+    const performing = perform();
+    await pass(299);
+    expect(reason).toBeUndefined();
+    await pass(1);
+    expect((await performing).outcome).toBe('done');
     expect(reason).toMatchObject({ name: 'ClaimLostError' });
   });
 
@@ -127,13 +144,17 @@ describe('an idempotent job', () => {
       complete: (...of) => (fails-- > 0 ? Promise.reject(new Error('away')) : store.complete(...of)),
     });
     const perform = begin(flaky);
-    await perform();
+    const performing = perform();
+    await pass(250);
+    await performing;
     expect(await store.claim('Charge:order-17', 'two', 1)).toEqual({ state: 'done' });
   });
 
   it('is done all the same where that cannot be recorded, and says what it means', async () => {
     const perform = begin(broken(memoryStore(), { complete: () => Promise.reject(new Error('away')) }));
-    const { outcome, logs } = await perform();
+    const performing = perform();
+    await pass(250);
+    const { outcome, logs } = await performing;
     expect(outcome).toBe('done');
     expect(logs).toMatchObject([{ level: 'warn', message: expect.stringContaining('may run again') }]);
   });
@@ -148,13 +169,16 @@ describe('an idempotent job', () => {
     }
     const store = memoryStore();
     const middleware = [idempotent(store, { ttl: '100ms' })];
-    expect((await performOnce(Stuck, null, { id: 'one', middleware })).outcome).toBe('retry');
-    const again = () => performOnce(Stuck, null, { id: 'one', middleware });
-    expect((await again()).outcome).toBe('snooze');
-    await until(async () => (await again()).outcome === 'retry', {
-      what: 'the claim to expire',
-      within: 2000,
-    });
+    const outcomeOf = async () => (await performOnce(Stuck, null, { id: 'one', middleware })).outcome;
+    const first = outcomeOf();
+    await pass(50);
+    expect(await first).toBe('retry');
+    expect(await outcomeOf()).toBe('snooze');
+    // Renewed for the last time before its timeout.
+    await pass(100);
+    const again = outcomeOf();
+    await pass(50);
+    expect(await again).toBe('retry');
   });
 
   it('takes its own key and its own time to keep it', async () => {

@@ -1,5 +1,5 @@
 /** Runs in children without a broker: suspects, and children that cannot be had. */
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Broker, Delivery } from '../../../src/broker/broker.ts';
 import { jobProperties, readHeaders } from '../../../src/core/envelope.ts';
 import { EventBus, type Events } from '../../../src/core/events.ts';
@@ -11,6 +11,8 @@ import { inheritedFlags } from '../../../src/isolate/process-child.ts';
 import type { JobLog } from '../../../src/job.ts';
 import { loadJobClasses } from '../../../src/load-workers.ts';
 import { isSuspect } from '../../../src/run/probation.ts';
+import { until } from '../../support/until.ts';
+import { holdTime, pass, releaseTime } from '../time.ts';
 
 const FOLDER = 'test/fixtures/isolated';
 const registry = new Registry(await loadJobClasses(FOLDER));
@@ -61,9 +63,14 @@ describe('a delivery is suspected', () => {
 
 describe('a run in a child', () => {
   let open: Isolation | undefined;
-  afterEach(() => open?.close());
+  // The children are real, and as slow as the machine; what the parent allows them passes only when a test says so.
+  beforeEach(holdTime);
+  afterEach(() => {
+    open?.close();
+    releaseTime();
+  });
 
-  function run(
+  function start(
     what: Delivery,
     { workers = FOLDER, patience }: { workers?: string; patience?: Partial<Patience> } = {},
   ) {
@@ -84,48 +91,71 @@ describe('a run in a child', () => {
       headers: readHeaders(what.properties, 2),
       now: 2,
     };
-    const it = open.run(what, about, { probation: true });
-    return new Promise<{ result: RunResult; failures: typeof failures }>((resolve) => {
-      it.start(
-        () => {},
-        (_, result) => resolve({ result, failures }),
-      );
-    });
+    const run: Seen = { failures, begun: false, result: undefined };
+    open.run(what, about, { probation: true }).start(
+      () => {
+        run.begun = true;
+      },
+      (_, result) => {
+        run.result = result;
+      },
+    );
+    return run;
   }
 
+  interface Seen {
+    failures: Events['child.failed'][];
+    begun: boolean;
+    result: RunResult | undefined;
+  }
+
+  /** From then on it hears nothing: what tells us is the last that it does before its loop. */
+  const loops = (run: Seen) => until(() => run.begun, { within: 80_000, what: 'the loop' });
+  const resultOf = (run: Seen) => until(() => run.result, { within: 80_000, what: 'the end of the run' });
+
   it('on probation whose event loop stands still has crashed: inline it would have cost the connection', async () => {
-    const { result } = await run(delivery('InlineDeed', { does: 'loops' }, { crashes: 1 }), {
+    const run = start(delivery('InlineDeed', { does: 'loops' }, { crashes: 1 }), {
       patience: { stall: 600 },
     });
+    await loops(run);
+    await pass(600);
+    expect(run.result).toBeUndefined();
+    await pass(100);
+    const result = await resultOf(run);
     expect(result).toMatchObject({ kind: 'crashed', crashes: 1, most: 1 });
     expect((result as Extract<RunResult, { kind: 'crashed' }>).error.message).toContain('did not answer');
   });
 
   it('may block as long as it likes where it was told to be alone', async () => {
-    const patience = { stall: 300, answer: 500, stop: 500 };
-    const { result } = await run(delivery('HastyProcess', { does: 'loops' }), { patience });
-    expect(result).toMatchObject({ kind: 'timed-out' });
+    const patience = { stall: 300, answer: 500, stop: 5_000 };
+    const run = start(delivery('HastyProcess', { does: 'loops' }), { patience });
+    await loops(run);
+    // Its timeout, and then what a child that was asked to stop has for its answer.
+    await pass(999);
+    expect(run.result).toBeUndefined();
+    await pass(1);
+    expect(await resultOf(run)).toMatchObject({ kind: 'timed-out' });
   });
 
   it('decodes there: bad input is told, and is no run', async () => {
     const bad = { ...delivery('ProcessDeed', {}), body: Buffer.from('{"half') };
-    expect((await run(bad)).result).toMatchObject({ kind: 'unfit', reason: 'undecodable' });
+    expect(await resultOf(start(bad))).toMatchObject({ kind: 'unfit', reason: 'undecodable' });
   });
 
   it('that finds no child blames nobody', async () => {
-    const { result, failures } = await run(delivery('ProcessDeed', { does: 'nothing' }), {
+    const run = start(delivery('ProcessDeed', { does: 'nothing' }), {
       workers: 'test/fixtures/nowhere',
     });
-    expect(result).toEqual({ kind: 'unstarted' });
-    expect(failures).toMatchObject([{ kind: 'process', error: { code: 'WARREN_CHILD_START' } }]);
+    expect(await resultOf(run)).toEqual({ kind: 'unstarted' });
+    expect(run.failures).toMatchObject([{ kind: 'process', error: { code: 'WARREN_CHILD_START' } }]);
   });
 
   it('whose class the folder does not export blames nobody', async () => {
-    const { result, failures } = await run(delivery('ProcessDeed', { does: 'nothing' }), {
+    const run = start(delivery('ProcessDeed', { does: 'nothing' }), {
       workers: 'test/fixtures/ticket',
     });
-    expect(result).toEqual({ kind: 'unstarted' });
-    expect(failures[0]?.error?.message).toContain("'ProcessDeed'");
+    expect(await resultOf(run)).toEqual({ kind: 'unstarted' });
+    expect(run.failures[0]?.error?.message).toContain("'ProcessDeed'");
   });
 });
 

@@ -21,7 +21,7 @@ class Held extends Job {
 it('the one that waited here meanwhile is not run when the first has ended', async () => {
   const server = createTestServer({ jobs: [Held] });
   const [sender, broker] = [server.broker(), server.broker()];
-  await sender.connect({ timeout: 1000 });
+  await sender.connect({ timeout: 30_000 });
   const queues = { held: { concurrency: 1, prefetch: 2 } };
   const runtime = createRuntime({
     broker,

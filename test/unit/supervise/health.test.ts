@@ -1,10 +1,15 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Health } from '../../../src/health.ts';
 import { togetherOf } from '../../../src/supervise/health.ts';
 import { NEW } from '../../../src/supervise/restarts.ts';
 import type { WorkerSlot } from '../../../src/supervise/supervisor.ts';
 import { WorkerProcess } from '../../../src/supervise/worker-process.ts';
+import { holdTime, releaseTime } from '../time.ts';
 import { FakeProcess } from './fake.ts';
+
+// Uptimes are of this moment.
+beforeEach(holdTime);
+afterEach(releaseTime);
 
 function slot(nr: number, more: Partial<WorkerSlot> = {}, begun = true): WorkerSlot {
   const fake = new FakeProcess(nr * 100);

@@ -9,7 +9,7 @@ const plan = () => planTopology({ names: namesFor(), queues: [{ name: 'mail' }],
 
 async function connected() {
   const broker = createMemoryBroker();
-  await broker.connect({ timeout: 1_000 });
+  await broker.connect({ timeout: 30_000 });
   return broker;
 }
 
