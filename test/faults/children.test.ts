@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { type Client, createClient } from 'warren';
 import { type Program, startWorker } from '../stories/support.ts';
+import { alive } from '../support/alive.ts';
 import { amqpUrl } from '../support/broker.ts';
 import { testNamespace } from '../support/namespace.ts';
 import { until } from '../support/until.ts';
@@ -23,7 +24,7 @@ beforeAll(async () => {
     },
   });
   client = await createClient({ url: amqpUrl(), namespace: space.name });
-});
+}, 120_000);
 
 afterAll(async () => {
   await client?.close();
@@ -54,7 +55,7 @@ it('a job that uses up its heap takes down its child alone, and says so', async 
   expect(thread.error.stack).toContain('ERR_WORKER_OUT_OF_MEMORY');
   await enqueue('InlineDeed', 'nothing', 'inline');
   await told('job succeeded', 'inline');
-});
+}, 180_000);
 
 it('the middleware of the config file stands around a job wherever it runs', async () => {
   const jobs = ['InlineDeed', 'ProcessDeed', 'ThreadDeed'];
@@ -66,7 +67,7 @@ it('the middleware of the config file stands around a job wherever it runs', asy
   expect(places[1]).toMatch(/\/0$/);
   expect(places[1]).not.toBe(places[0]);
   expect(places[2]).toMatch(new RegExp(`^${pid}/[1-9]`));
-});
+}, 180_000);
 
 // Last: it kills the worker.
 it('no child outlives a worker that is killed, not even in an endless loop', async () => {
@@ -75,14 +76,5 @@ it('no child outlives a worker that is killed, not even in an endless loop', asy
   const pid = Number(/\d+/.exec(line)?.[0]);
   expect(pid).not.toBe(worker.process.pid);
   worker.process.kill('SIGKILL');
-  await until(() => !isAlive(pid), { within: 10_000, what: 'the end of the child' });
-});
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
+  await until(() => !alive(pid), { within: 30_000, what: 'the end of the child' });
+}, 120_000);

@@ -40,7 +40,7 @@ export class Crew {
   async untilItKillsItself(process: RunningProcess): Promise<void> {
     this.#add({ program: asProgram(process), allowed: killed });
     this.killed.add(process.pid);
-    await process.ended({ within: 30_000 });
+    await process.ended({ within: 90_000 });
   }
 
   #add(member: Member): void {
@@ -79,7 +79,7 @@ export class Crew {
       this.end(program, 'SIGTERM', drained);
     }
     // Whoever does not end is killed, and shows in `exits`.
-    const gone = this.#members.map(({ program }) => program.process.ended({ within: 30_000 }));
+    const gone = this.#members.map(({ program }) => program.process.ended({ within: 60_000 }));
     await Promise.allSettled(gone);
   }
 
@@ -92,7 +92,8 @@ export class Crew {
   redelivered(): Map<string, boolean[]> {
     const marks = new Map<string, boolean[]>();
     for (const line of this.lines) {
-      if (!line.includes('"attempt started"')) continue;
+      // One of a killed worker may have been cut.
+      if (!line.includes('"attempt started"') || !line.endsWith('}')) continue;
       const started = JSON.parse(line) as { id: string; attempt: number; pid: number; redelivered: boolean };
       const run = runOf(started);
       marks.set(run, [...(marks.get(run) ?? []), started.redelivered]);

@@ -30,9 +30,14 @@ afterAll(() => {
   process.stdout.write(`\n${[...head, ...lines].join('\n')}\n\n`);
 });
 
-/** A tick may still be on its way when a later one is done, but not for long. */
+/**
+ * A tick may still be on its way when a later one is done; for longer than 180 s only where it is lost: so long RabbitMQ
+ * waits with what it could not pass on when it started.
+ */
 async function expectOnce(what: string, run: CronRun, atLeast: number, schedule = ''): Promise<void> {
-  await until(() => run.result(schedule).never.length === 0, { what: 'every tick' }).catch(() => {});
+  await until(() => run.result(schedule).never.length === 0, { what: 'every tick', within: 240_000 }).catch(
+    () => {},
+  );
   const result = run.result(schedule);
   rows.push({ what, ...result });
   expect(result).toMatchObject({ twice: [], never: [] });
@@ -55,7 +60,7 @@ it(`lets each tick go once while its leader is SIGKILLed ${KILLS} times around i
   for (let kill = 0; kill < KILLS; kill++) {
     const leader = await run.untilLed();
     // Every other one dies before it has let anything go; if all did, a busy machine would never come to a tick.
-    if (kill % 2) await until(() => leader.ticks > 0, { what: 'a tick', within: 30_000, every: 5 });
+    if (kill % 2) await until(() => leader.ticks > 0, { what: 'a tick', within: 60_000, every: 5 });
     // From before the tick to after the next one is armed.
     await aroundTick(-10 + (kill % 25) * 2);
     leader.process.kill('SIGKILL');
@@ -72,7 +77,8 @@ it('lets each tick go once while the broker is killed and comes back across tick
     await using run = startCronRun({ url: broker.url });
     for (let waiting = 0; waiting < 2; waiting++) run.lead();
     await run.untilLed();
-    await untilNewQueuesSurvive();
+    await untilNewQueuesSurvive(broker);
+    await run.untilTick(0);
     for (let restart = 0; restart < RESTARTS; restart++) {
       await aroundTick(-4 + restart * 2);
       await broker.kill();
@@ -89,7 +95,7 @@ it('lets each tick go once while the broker is killed and comes back across tick
 
 // Two minutes of waiting, so at full length only.
 if (FULL)
-  it('lets each tick go once while clocks are five seconds off and leaders change', clocksOff, 300_000);
+  it('lets each tick go once while clocks are five seconds off and leaders change', clocksOff, 900_000);
 
 async function clocksOff(): Promise<void> {
   await using space = testNamespace();
@@ -120,6 +126,7 @@ it('lets each tick go once in a rolling deploy with other schedules', async () =
   ];
   const old = [run.lead({ cron: before }), run.lead({ cron: before }), run.lead({ cron: before })];
   await run.untilLed();
+  await run.untilTick(0, '#same');
   for (const [index, one] of old.entries()) {
     run.lead({ cron: after });
     await pause(FULL ? 5_000 : 2_000);
@@ -130,7 +137,7 @@ it('lets each tick go once in a rolling deploy with other schedules', async () =
   const deployed = lastTick() + 1000;
   await run.untilTick(deployed + 3000, '#new');
   // It begins when the last leader first knows it, which on a busy machine may be later.
-  await until(() => run.result('#new').ticks >= 3, { what: 'three ticks of the new one', within: 30_000 });
+  await until(() => run.result('#new').ticks >= 3, { what: 'three ticks of the new one', within: 60_000 });
   await expectOnce('two versions: schedule in both', run, 4, '#same');
   for (const schedule of ['#changed', '#old', '#new']) expect(run.result(schedule).twice).toEqual([]);
   await expectOnce('two versions: schedule of the new one', run, 3, '#new');
@@ -139,4 +146,4 @@ it('lets each tick go once in a rolling deploy with other schedules', async () =
     .filter(({ id }) => Date.parse(id.split(':').slice(2).join(':')) > deployed);
   expect(late.filter(({ id }) => id.includes('#old'))).toEqual([]);
   expect(late.filter(({ id }) => id.includes('#changed') && /[13579]Z$/.test(id))).toEqual([]);
-}, 300_000);
+}, 900_000);

@@ -1,4 +1,5 @@
 /** Enqueues steadily, through the fault as well, and remembers what was accepted and what was refused. */
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type Client, PublishError } from 'warren';
 import type { Plan, Refusal } from './oracle.ts';
 
@@ -29,6 +30,7 @@ export class Load {
   readonly #client: Client;
   readonly #settings: LoadSettings;
   readonly #pending = new Set<Promise<void>>();
+  readonly #delays = monitorEventLoopDelay({ resolution: 20 });
   #timer: NodeJS.Timeout | undefined;
   #owed = 0;
   #count = 0;
@@ -39,6 +41,7 @@ export class Load {
   }
 
   start(): void {
+    this.#delays.enable();
     this.#owed = this.#settings.burst;
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#tick();
@@ -48,6 +51,17 @@ export class Load {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all(this.#pending);
+    this.#delays.disable();
+  }
+
+  /** Enqueues without an answer. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** The longest time for which this process stood still, and with it its deadlines. */
+  get stalledMs(): number {
+    return this.#delays.max / 1e6;
   }
 
   #tick(): void {

@@ -103,12 +103,16 @@ export class Operator {
 
   /** The ids of all messages of a queue; none where there is no such queue. */
   async idsIn(queue: string): Promise<Set<string>> {
+    return until(() => this.#idsIn(queue), { within: 60_000, every: 500, what: `a look into ${queue}` });
+  }
+
+  #idsIn(queue: string): Promise<Set<string>> {
     return this.#amqp(async (connection) => {
       const ids = new Set<string>();
       const channel = await connection.createChannel();
       channel.on('error', () => {}); // no such queue: the call says it as well
       for (;;) {
-        const message = await channel.get(this.#full(queue)).catch(() => false as const);
+        const message = await channel.get(this.#full(queue)).catch(noneWhereMissing);
         if (!message) return ids;
         ids.add(String(message.properties.messageId));
       }
@@ -158,8 +162,10 @@ export class Operator {
     });
   }
 
+  /** Asked again where no answer comes: each of these is the same when it is done twice. */
   #ask(method: string, path: string, body?: object): Promise<Response> {
-    return this.#first(this.#ground.managementUrls, (url) => request(url, method, path, body));
+    const ask = () => this.#first(this.#ground.managementUrls, (url) => request(url, method, path, body));
+    return until(ask, { every: 200, what: `an answer to ${method} ${path}` });
   }
 
   async #first<T>(urls: readonly string[], use: (url: string) => Promise<T>): Promise<T> {
@@ -173,6 +179,11 @@ export class Operator {
     }
     throw last;
   }
+}
+
+function noneWhereMissing(error: Error & { code?: number }): false {
+  if (error.code === 404) return false;
+  throw error;
 }
 
 async function request(

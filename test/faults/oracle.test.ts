@@ -168,11 +168,15 @@ describe('the oracle of the fault suite', () => {
     expect(problems({ refused: [refusal] })).toEqual([]);
     expect(problems({ refused: [{ ...refusal, reason: undefined }] })).toHaveLength(1);
     expect(problems({ refused: [{ ...refusal, lateMs: 5000 }] })).toHaveLength(1);
+    // Its own process stood still for so long.
+    expect(problems({ refused: [{ ...refusal, lateMs: 5000 }], stalledMs: 4000 })).toEqual([]);
+    expect(problems({ refused: [{ ...refusal, lateMs: 5000 }], stalledMs: 3000 })).toHaveLength(1);
   });
 
   it('sees consumers that are missing or late, and work that does not go on', () => {
     expect(problems({ consumersMs: undefined })).toEqual(['consumers are missing']);
     expect(problems({ consumersMs: 12_000 })).toEqual(['consumers were back only after 12.0 s']);
+    expect(problems({ consumersMs: 12_000, mostMsWithoutConsumers: 15_000 })).toEqual([]);
     expect(problems({ healMs: undefined })).toHaveLength(1);
   });
 

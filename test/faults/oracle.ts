@@ -46,6 +46,10 @@ export interface Facts {
   /** From the end of the fault until all consumers were there; undefined: never. */
   consumersMs: number | undefined;
   healMs: number | undefined;
+  /** How long the consumers may be away; default 10 s, for a machine that has nothing else to do. */
+  mostMsWithoutConsumers?: number;
+  /** The longest time for which the enqueuing process itself stood still, so that its timers were late. */
+  stalledMs?: number;
   /** Processes that the fault killed. */
   killed: ReadonlySet<number>;
   /** Endings that nobody asked for, in words. */
@@ -74,8 +78,8 @@ export interface Verdict {
   problems: string[];
 }
 
-const MOST_SECONDS_WITHOUT_CONSUMERS = 10;
-/** An enqueue may be this much later than its deadline: timers wait for a busy machine. */
+const MOST_MS_WITHOUT_CONSUMERS = 10_000;
+/** An enqueue may be this much later than its deadline, and by what its process stood still. */
 const LATE_MS = 1500;
 
 export function judge(facts: Facts): Verdict {
@@ -103,7 +107,7 @@ export function judge(facts: Facts): Verdict {
       ...named(wronglyDead(facts), 'dead without having failed so often'),
       ...named(unexplained(facts, repeats), 'run twice without a cause'),
       ...named(twiceInOneProcess(facts), 'run twice by one process that knew of it'),
-      ...refusals(facts.refused),
+      ...refusals(facts),
       ...healing(facts),
       ...facts.exits.map((exit) => `unexpected exit: ${exit}`),
       ...facts.notes,
@@ -238,23 +242,26 @@ function twiceInOneProcess({ entries, redelivered }: Facts): string[] {
   return wrong;
 }
 
-function refusals(refused: readonly Refusal[]): string[] {
+function refusals({ refused, stalledMs = 0 }: Facts): string[] {
   return [
     ...named(
       refused.filter(({ reason }) => reason === undefined).map(({ id }) => id),
       'refused with an untyped error',
     ),
     ...named(
-      refused.filter(({ lateMs }) => lateMs > LATE_MS).map(({ id, lateMs }) => `${id} by ${lateMs} ms`),
+      refused
+        .filter(({ lateMs }) => lateMs > LATE_MS + stalledMs)
+        .map(({ id, lateMs }) => `${id} by ${lateMs} ms`),
       'answered after its deadline',
     ),
   ];
 }
 
-function healing({ consumersMs, healMs }: Facts): string[] {
+function healing(facts: Facts): string[] {
+  const { consumersMs, healMs, mostMsWithoutConsumers = MOST_MS_WITHOUT_CONSUMERS } = facts;
   if (consumersMs === undefined) return ['consumers are missing'];
   const problems: string[] = [];
-  if (consumersMs > MOST_SECONDS_WITHOUT_CONSUMERS * 1000)
+  if (consumersMs > mostMsWithoutConsumers)
     problems.push(`consumers were back only after ${(consumersMs / 1000).toFixed(1)} s`);
   if (healMs === undefined) problems.push('no job enqueued after the fault was done');
   return problems;

@@ -26,7 +26,7 @@ export interface Scenario {
   readonly consumersEach?: number;
   /** It mostly waits: it is played beside the others, on a broker of its own. */
   readonly slow?: boolean;
-  /** How long the rest may take, default 60 s. */
+  /** How long the rest may take, default 240 s. */
   readonly drainMs?: number;
   /** Before anything connects to the broker. */
   prepare?(ground: Ground): Promise<void>;

@@ -25,7 +25,10 @@ it('fails the attempt they belong to; the job runs again and the worker goes on'
   });
   const client = await createClient({ url: amqpUrl(), namespace: space.name });
   for (const job of JOBS) await client.enqueue(job, {}, { queue: 'unruly', id: job });
-  await until(() => ledger.finishes().length === JOBS.length, { what: 'each job to be done' });
+  await until(() => ledger.finishes().length === JOBS.length, {
+    what: 'each job to be done',
+    within: 60_000,
+  });
   await client.close();
   expect(
     ledger
@@ -36,4 +39,4 @@ it('fails the attempt they belong to; the job runs again and the worker goes on'
   for (const job of JOBS) await worker.process.waitForLine(new RegExp(`"level":"warn".*"job":"${job}"`));
   worker.process.kill('SIGTERM');
   expect(await worker.process.ended()).toEqual({ code: 0, signal: null });
-});
+}, 240_000);

@@ -1,8 +1,8 @@
 /** Story 1: the name worker, whoever is killed. Its back-off: name-worker-retries.test.ts. */
 import { expect, it } from '@jest/globals';
-import { canStartBrokers, NO_BROKERS } from '../support/broker.ts';
+import { canStartBrokers, NO_BROKERS, untilNewQueuesSurvive } from '../support/broker.ts';
 import { describeWhere } from '../support/tools.ts';
-import { nameWorkerStory, success, untilNoJobIsLeft, visit } from './name-worker.ts';
+import { nameWorkerStory, success, tryAgain, untilNoJobIsLeft, visit } from './name-worker.ts';
 
 describeWhere(await canStartBrokers(), NO_BROKERS)('the name worker', () => {
   const story = nameWorkerStory();
@@ -10,18 +10,21 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('the name worker', () => {
   it('finishes although worker, page and broker are killed while it runs', async () => {
     await using firstWorker = await story.worker();
     await using firstPage = await story.page();
+    await untilNewQueuesSurvive(story.broker);
     const id = await visit(firstPage, 'name=foo');
     await firstWorker.process.waitForLine('working for foo');
 
     firstWorker.process.kill('SIGKILL');
     firstPage.process.kill('SIGKILL');
     await story.broker.kill();
+    await firstWorker.process.ended();
+    await firstPage.process.ended();
     expect(success(firstWorker, 'foo')).toBeUndefined();
 
     await story.broker.start();
     await using _page = await story.page();
     await using secondWorker = await story.worker();
-    await secondWorker.process.waitForLine('success: hello foo', { within: 30_000 });
+    await secondWorker.process.waitForLine('success: hello foo', { within: 60_000 });
 
     // The killed run was no failed attempt.
     expect(success(secondWorker, 'foo')).toMatchObject({
@@ -31,7 +34,7 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('the name worker', () => {
       attempt: 1,
     });
     await untilNoJobIsLeft(story.broker);
-  }, 90_000);
+  }, 300_000);
 
   it('says what is wrong while the broker is away, and keeps the id for the next try', async () => {
     await using front = await story.page();
@@ -40,12 +43,11 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('the name worker', () => {
     const text = await answer.text();
     expect(answer.status).toBe(503);
     expect(text).toContain('WARREN_DEADLINE');
-    const [, again] = /<a href="([^"]+)">Try again/.exec(text) ?? [];
-    const query = new URLSearchParams(again?.replaceAll('&amp;', '&').slice(2));
+    const query = new URLSearchParams(tryAgain(text)?.slice(1));
 
     await story.broker.start();
     await using back = await story.worker();
     expect(await visit(front, `${query}`)).toBe(query.get('id'));
-    await back.process.waitForLine('success: hello baz', { within: 30_000 });
-  }, 90_000);
+    await back.process.waitForLine('success: hello baz', { within: 60_000 });
+  }, 300_000);
 });

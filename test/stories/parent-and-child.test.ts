@@ -17,6 +17,8 @@ const JOB_MS = 400;
 const BATCH = 6;
 const EVERY_MS = 100;
 const MOST_JOBS = 400;
+/** Far more than a busy machine needs for an end that does not wait for it. */
+const GRACE_MS = 60_000;
 
 describe('parent and child', () => {
   let namespace: TestNamespace;
@@ -39,7 +41,7 @@ describe('parent and child', () => {
   const family = () =>
     Family.start({
       ...{ url: amqpUrl(), namespace: namespace.name, ledger: ledger.path },
-      ...{ processes: CHILDREN, concurrency: CONCURRENCY },
+      ...{ processes: CHILDREN, concurrency: CONCURRENCY, grace: `${GRACE_MS}ms` },
     });
 
   /** Goes on through the parent's end. */
@@ -76,6 +78,7 @@ describe('parent and child', () => {
     const ordered = Date.now();
     first.parent.kill('SIGTERM');
     const ending = await first.parent.ended();
+    const took = Date.now() - ordered;
     const left = children.filter(alive);
     feeding.abort();
     await loading;
@@ -83,8 +86,8 @@ describe('parent and child', () => {
     expect(ending).toEqual({ code: 0, signal: null });
     expect(left).toEqual([]);
     expect(first.parent.lines.at(-1)).toContain('supervisor stopped');
-    // They finished what they ran, and that took no longer than a job.
-    expect(Date.now() - ordered).toBeLessThan(JOB_MS + 5_000);
+    // They finished what they ran, and waited for nothing else.
+    expect(took).toBeLessThan(GRACE_MS / 2);
     expect(new Set(ledger.finishes().map(({ pid }) => pid))).toEqual(new Set(children));
     expectNothingTwice();
     const { done, lost } = ledger.tally(accepted);
@@ -105,5 +108,5 @@ describe('parent and child', () => {
     process.stdout.write(
       `accepted ${accepted.size}, done before the parent's end ${done}, waiting ${lost.length}, lost 0, run twice 0\n`,
     );
-  }, 90_000);
+  }, 240_000);
 });

@@ -66,13 +66,13 @@ describe('the pipeline', () => {
         startWorker({ ...where, queues: [queue] }),
       ),
     );
-  });
+  }, 240_000);
   afterEach(async () => {
     outside.reset();
     await Promise.all((await queues()).map((name) => management().remove(`/queues/%2F/${name}/contents`)));
-  });
+  }, 120_000);
   afterAll(async () => {
-    await Promise.all(services.map((service) => service[Symbol.asyncDispose]()));
+    await Promise.all((services ?? []).map((service) => service[Symbol.asyncDispose]()));
     await entrance.close();
     await outside.app.close();
     await client.close();
@@ -119,24 +119,29 @@ describe('the pipeline', () => {
       what: 'three statuses',
     });
 
+    await until(() => logged('"msg":"job succeeded"').length === 9, { what: 'three jobs of each request' });
+
     expect([...outside.messages.keys()].sort()).toEqual(['order-1', 'order-2']);
     const ids = logged('status received').map((line) => (JSON.parse(line) as { id: string }).id);
     expect(ids.sort()).toEqual(['order-1', 'order-1', 'order-2']);
     await settled({});
-  });
+  }, 240_000);
 
   it('takes "not allowed" as done, and bad data as dead without a retry', async () => {
     await request('not-allowed', { customer: 'nobody', text: 'hello' });
     await request('bad-data', { customer: 'ann' });
-    await until(() => logged('not allowed: nobody').length === 1, {
+    const told = (id: string, msg: string) =>
+      logged(`"msg":"${msg}"`).some((line) => line.includes(`"${id}"`));
+    await until(() => told('not-allowed', 'job succeeded') && told('bad-data', 'job is dead'), {
       within: 60_000,
-      what: 'the refusal',
+      what: 'the end of both',
     });
 
+    expect(logged('not allowed: nobody')).toHaveLength(1);
     await settled({ 'check-allowed.dead': 1 });
     expect(outside.messages.size).toBe(0);
     expect(logged('the request names no customer')[0]).toContain('bad-data');
-  });
+  }, 180_000);
 
   it('waits five minutes for the permissions, and for an interface five when it is busy and ten when it is away', async () => {
     outside.away = 'permissions';
@@ -152,14 +157,14 @@ describe('the pipeline', () => {
     outside.away = 'interface';
     await request('three', ann);
     await settled({ 'delayed-10m': 1, 'delayed-5m': 2 });
-  });
+  }, 300_000);
 
   it('asks again in a minute for a status that is not there yet, which is no failure', async () => {
     outside.status = 'pending';
     await request('patience', ann);
     await settled({ 'delayed-1m': 1 });
     expect(logged('attempt failed').filter((line) => line.includes('patience'))).toEqual([]);
-  });
+  }, 180_000);
 
   it('says 503 and a typed reason, never 202, when the broker has not got it', async () => {
     await using proxy = await startProxy();
@@ -213,7 +218,7 @@ describe('the pipeline', () => {
       } finally {
         await sender.close();
       }
-    });
+    }, 240_000);
   });
 
   const post = (app: FastifyInstance) => app.inject({ method: 'POST', url: '/requests', payload: ann });

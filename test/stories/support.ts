@@ -50,7 +50,7 @@ export async function startPage(options: {
   await until(
     async () => ((await (await fetch(`${program.url}/healthz`)).json()) as Health).status === 'ok',
     {
-      within: 30_000,
+      within: 60_000,
       what: 'the page to have its client',
     },
   );
@@ -72,18 +72,18 @@ function running(process: RunningProcess, port: number): Program {
 /** Waits for a 200; a program that ended meanwhile will never give one. */
 async function answers({ process, url }: Program, path: string): Promise<void> {
   let said = '';
+  const ended = () => process.child.exitCode !== null || process.child.signalCode !== null;
   const green = async () => {
-    if (process.child.exitCode !== null) return true;
+    if (ended()) return true;
     const answer = await fetch(url + path);
     said = await answer.text();
     return answer.ok;
   };
-  await until(green, { within: 30_000, what: `${url}${path} to be green` }).catch((error: Error) => {
+  await until(green, { within: 60_000, what: `${url}${path} to be green` }).catch((error: Error) => {
     process.kill('SIGKILL');
     throw new Error(`${error.message}; it said ${said}\n${process.lines.slice(-20).join('\n')}`);
   });
-  if (process.child.exitCode !== null)
-    throw new Error(`it ended at its start:\n${process.lines.slice(-20).join('\n')}`);
+  if (ended()) throw new Error(`it ended at its start:\n${process.lines.slice(-20).join('\n')}`);
 }
 
 /** What `/healthz` says of a queue. */
@@ -98,6 +98,7 @@ export async function queueHealth(workerUrl: string, queue: string) {
 /** Messages that wait in a queue at this moment. (The management API's counts are up to five seconds old.) */
 export async function ready(url: string, queue: string): Promise<number> {
   const connection = await connect(url);
+  connection.on('error', () => {});
   try {
     const channel = await connection.createChannel();
     channel.on('error', () => {}); // no such queue: the call below says it as well

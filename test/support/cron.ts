@@ -84,12 +84,12 @@ class Run implements CronRun {
   }
 
   untilLed(): Promise<Led> {
-    return until(() => this.leader(), { within: 30_000, every: 5, what: 'somebody to lead' });
+    return until(() => this.leader(), { within: 90_000, every: 5, what: 'somebody to lead' });
   }
 
   async untilTick(moment: number, schedule = ''): Promise<void> {
     await until(() => this.#ticks(schedule).some(({ tick }) => tick >= moment), {
-      within: 60_000,
+      within: 120_000,
       every: 100,
       what: `the tick of ${new Date(moment).toISOString()}`,
     });

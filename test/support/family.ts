@@ -54,11 +54,13 @@ export class Family implements AsyncDisposable {
   }
 
   async ready(): Promise<void> {
-    await until(async () => this.parent.child.exitCode !== null || (await fetch(`${this.url}/readyz`)).ok, {
+    const { child } = this.parent;
+    const ended = () => child.exitCode !== null || child.signalCode !== null;
+    await until(async () => ended() || (await fetch(`${this.url}/readyz`)).ok, {
       within: 60_000,
       what: 'the family to be ready',
     });
-    if (this.parent.child.exitCode !== null) throw new Error(this.parent.lines.slice(-30).join('\n'));
+    if (ended()) throw new Error(this.parent.lines.slice(-30).join('\n'));
   }
 
   async health() {
@@ -97,5 +99,5 @@ export class Family implements AsyncDisposable {
   }
 }
 
-export const allGone = (pids: readonly number[], within = 5000) =>
+export const allGone = (pids: readonly number[], within = 30_000) =>
   until(() => !pids.some(alive), { within, what: `the end of ${pids.join(', ')}` });

@@ -1,5 +1,6 @@
 /** The broker's management API, for looking from outside and for clearing up. */
 import { managementUrl } from './broker.ts';
+import { until } from './until.ts';
 
 export interface ManagedQueue {
   name: string;
@@ -25,12 +26,24 @@ export function management(url = managementUrl()): Management {
   const { origin, username, password } = new URL(url);
   const authorization = `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`;
 
+  /** A node that has only just started, or whose queues others delete meanwhile, may fail at first; that is no answer. */
+  async function answer(method: string, path: string): Promise<Response> {
+    return until(
+      async () => {
+        const response = await fetch(`${origin}/api${path}`, {
+          method,
+          headers: { authorization },
+          signal: AbortSignal.timeout(20_000),
+        });
+        if (response.status >= 500) throw new Error(`${response.status} ${await response.text()}`);
+        return response;
+      },
+      { within: 40_000, every: 200, what: `an answer to ${method} ${path}` },
+    );
+  }
+
   async function ask(method: string, path: string): Promise<Response> {
-    const response = await fetch(`${origin}/api${path}`, {
-      method,
-      headers: { authorization },
-      signal: AbortSignal.timeout(10_000),
-    });
+    const response = await answer(method, path);
     if (!response.ok && !(method === 'DELETE' && response.status === 404)) {
       throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     }

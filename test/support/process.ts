@@ -109,7 +109,7 @@ class Spawned implements RunningProcess {
     this.child.kill(signal);
   }
 
-  async ended({ within = 45_000 } = {}): Promise<Ending> {
+  async ended({ within = 60_000 } = {}): Promise<Ending> {
     return until(() => this.#ending, { within, what: `the end of ${this.#name}` }).catch((error: Error) => {
       this.kill('SIGKILL');
       return this.#fail(error.message);

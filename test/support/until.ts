@@ -10,7 +10,10 @@ export interface UntilOptions {
   every?: number;
 }
 
-/** Resolves with the first truthy value of `condition`; a condition that throws counts as not yet. */
+/**
+ * Resolves with the first truthy value of `condition`; a condition that throws counts as not yet. The last look begins
+ * after the deadline, so that a machine that stood still meanwhile is given one.
+ */
 export async function until<T>(
   condition: () => T | Promise<T>,
   { within = 30_000, what = 'a condition', every = 20 }: UntilOptions = {},
@@ -18,6 +21,7 @@ export async function until<T>(
   const deadline = Date.now() + within;
   let last: unknown;
   for (;;) {
+    const isLast = Date.now() >= deadline;
     try {
       const value = await condition();
       if (value) return value;
@@ -25,7 +29,7 @@ export async function until<T>(
     } catch (error) {
       last = error;
     }
-    if (Date.now() >= deadline) throw tooLate(what, within, last);
+    if (isLast) throw tooLate(what, within, last);
     await pause(every);
   }
 }

@@ -1,5 +1,6 @@
 /** A RabbitMQ user with chosen permissions, made through the management API. */
 import { amqpUrl, managementUrl } from './broker.ts';
+import { until } from './until.ts';
 
 /** Regular expressions of the names it may do this to. */
 export interface Permissions {
@@ -30,7 +31,12 @@ export async function rabbitUser(name: string): Promise<RabbitUser> {
 
 const put = (path: string, body: object) => ask('PUT', path, JSON.stringify(body));
 
+/** Asked again where no answer comes: each of these is the same when it is done twice. */
 async function ask(method: string, path: string, body?: string): Promise<void> {
+  await until(() => askOnce(method, path, body), { every: 200, what: `${method} ${path}` });
+}
+
+async function askOnce(method: string, path: string, body?: string): Promise<true> {
   const { origin, username, password } = new URL(managementUrl());
   const credentials = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`);
   const response = await fetch(`${origin}/api${path}`, {
@@ -39,5 +45,7 @@ async function ask(method: string, path: string, body?: string): Promise<void> {
     headers: { authorization: `Basic ${credentials.toString('base64')}`, 'content-type': 'application/json' },
     signal: AbortSignal.timeout(10_000),
   });
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  if (!response.ok && !(method === 'DELETE' && response.status === 404))
+    throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return true;
 }

@@ -16,6 +16,6 @@ export async function warren(
   cwd?: string,
 ): Promise<Ran> {
   const child = spawnWarren([...args], { env, ...(cwd === undefined ? {} : { cwd }) });
-  const { code } = await child.ended({ within: 30_000 });
+  const { code } = await child.ended({ within: 60_000 });
   return { code, stdout: child.stdout, stderr: child.stderr, json: () => JSON.parse(child.stdout) };
 }

@@ -35,7 +35,7 @@ export const brokerRows: readonly Scenario[] = [
     needs: 'node',
     twice: 'lost connection',
     strike: async (stage) => {
-      await untilNewQueuesSurvive();
+      await untilNewQueuesSurvive(node(stage));
       await node(stage).kill();
     },
     mend: (stage) => node(stage).start(),

@@ -21,7 +21,7 @@ export const clusterRows: readonly Scenario[] = [
     needs: 'cluster',
     twice: 'lost connection',
     strike: async (stage) => {
-      await untilNewQueuesSurvive();
+      await untilNewQueuesSurvive(...stage.ground.nodes);
       await (await stage.operator.leader('faults')).kill();
     },
     after: async (stage) => {
@@ -35,7 +35,7 @@ export const clusterRows: readonly Scenario[] = [
     needs: 'cluster',
     twice: 'lost connection',
     strike: async ({ ground }) => {
-      await untilNewQueuesSurvive();
+      await untilNewQueuesSurvive(...ground.nodes);
       await Promise.all(ground.nodes.slice(1).map((node) => node.kill()));
       await hold(15_000);
     },

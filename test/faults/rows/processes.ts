@@ -7,8 +7,8 @@ import { FULL, type Stage } from '../stage.ts';
 
 /** Each of the two workers half as often. */
 const RESTARTS = { full: 50, quick: 6 };
-/** What the crew's workers have, and a second for a busy machine to notice their end. */
-const GRACE_MS = 10_000 + 1_000;
+/** What the crew's workers have, and some time for a busy machine to notice their end. */
+const GRACE_MS = 30_000 + 15_000;
 const SUPERVISED = { workers: 2, consumersEach: 2, env: { WARREN_PROCESSES: '2' } };
 
 function oldest({ crew }: Stage): Program {
@@ -73,6 +73,7 @@ export const processRows: readonly Scenario[] = [
       process.kill(victim, 'SIGKILL');
       await until(async () => (await fetch(`${supervisor.url}/readyz`)).status === 503, {
         what: 'the supervisor to miss it',
+        every: 5,
       });
     },
   },
