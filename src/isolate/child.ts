@@ -17,7 +17,10 @@ export interface Death {
 
 export interface Child {
   readonly kind: ChildKind;
-  /** Never throws: what is said to one that is gone is lost. */
+  /**
+   * What is said to one that is gone is lost.
+   * @throws RangeError where it is nested too deep to be cloned; nothing was said then
+   */
   post(message: Down): void;
   /** At once, whatever it does. */
   kill(): void;

@@ -2,13 +2,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { watchParent } from '../orphan-watch.ts';
 import { Inside, type Port } from './inside.ts';
-import type { Birth, Down } from './protocol.ts';
+import { type Birth, type Down, isOurs, ours } from './protocol.ts';
 
 if (parentPort) {
   const up = parentPort;
   const port: Port = {
-    post: (message) => up.postMessage(message),
-    onMessage: (hear) => void up.on('message', hear),
+    post: (message) => up.postMessage(ours(message)),
+    onMessage: (hear) => void up.on('message', (said) => isOurs<Down>(said) && hear(said.warren)),
   };
   await new Inside(port).open(workerData as Birth);
 } else {
@@ -20,8 +20,9 @@ if (parentPort) {
   // A signal to the whole group is for the parent, which says what becomes of the job.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {});
   const port: Port = {
-    post: (message) => void (process.connected && process.send?.(message, undefined, undefined, () => {})),
-    onMessage: (hear) => void process.on('message', (message) => hear(message as Down)),
+    post: (message) =>
+      void (process.connected && process.send?.(ours(message), undefined, undefined, () => {})),
+    onMessage: (hear) => void process.on('message', (said) => isOurs<Down>(said) && hear(said.warren)),
   };
   await new Inside(port).open(birth);
 }

@@ -1,6 +1,6 @@
 /** One run of a job in a child: what it asks for is done here, and its end, however it comes, becomes one result. */
 import type { Delivery } from '../broker/broker.ts';
-import type { JobHeaders } from '../core/envelope.ts';
+import { type JobHeaders, recordError } from '../core/envelope.ts';
 import { JobCrashedError } from '../core/errors.ts';
 import type { EventBus } from '../core/events.ts';
 import type { Outcome, RunResult } from '../core/outcome.ts';
@@ -99,7 +99,7 @@ export class IsolatedRun implements ChildRun, Tenant {
   start(onBegan: () => void, onEnd: OnEnd): void {
     this.#onBegan = onBegan;
     this.#onEnd = onEnd;
-    void this.#move();
+    this.#moveIn();
   }
 
   abort(reason: Error): void {
@@ -127,9 +127,13 @@ export class IsolatedRun implements ChildRun, Tenant {
 
   // --- into a child ---
 
+  #moveIn(options?: { fresh: boolean }): void {
+    void this.#move(options).catch(() => this.#unable());
+  }
+
   async #move({ fresh = false } = {}): Promise<void> {
     const renting = this.#where.pool.rent(this, { fresh });
-    const place = await renting.catch((error: Error) => this.#unable(error));
+    const place = await renting.catch(() => this.#unable());
     if (!place) return;
     if (this.ended) {
       place.giveBack();
@@ -140,13 +144,26 @@ export class IsolatedRun implements ChildRun, Tenant {
       this.#unknownThere();
       return;
     }
+    try {
+      place.post({ kind: 'run', order: this.#order() });
+    } catch (error) {
+      place.giveBack();
+      this.#unsayable(error);
+      return;
+    }
     this.#place = place;
     this.#sent = true;
-    this.#post({ kind: 'run', order: this.#order() });
     this.#watch();
   }
 
-  #unable(_: Error): undefined {
+  /** What amqplib decodes may be nested deeper than a clone reaches. */
+  #unsayable(cause: unknown): void {
+    const { name, message } = recordError(cause);
+    const error = { name, message: `its headers cannot be handed to a ${this.#kind}: ${message}` };
+    this.end({ kind: 'unfit', reason: 'undecodable', error });
+  }
+
+  #unable(): undefined {
     this.end({ kind: 'unstarted' });
   }
 
@@ -157,7 +174,7 @@ export class IsolatedRun implements ChildRun, Tenant {
       `the workers folder exports no job called '${name}', so no child can run it; it waits`,
     );
     this.#it.bus.emit('child.failed', { kind, exitCode: null, signal: null, error });
-    this.#unable(error);
+    this.#unable();
   }
 
   #order() {
@@ -276,7 +293,7 @@ export class IsolatedRun implements ChildRun, Tenant {
   /** Into one that nobody has left anything in. */
   #moveOn({ exitCode, signal }: Death): void {
     this.#it.bus.emit('child.failed', { kind: this.#kind, exitCode, signal });
-    void this.#move({ fresh: true });
+    this.#moveIn({ fresh: true });
   }
 
   #crashed(death: Death): void {

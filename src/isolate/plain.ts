@@ -14,13 +14,23 @@ interface PlainError {
   stack?: string | undefined;
 }
 
-export function plainFields(given: object | undefined): PlainFields {
-  if (given === undefined) return { fields: undefined };
-  const { err, ...rest } = given as { err?: unknown };
-  const fields = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, plainValue(value)]));
+export function plainFields(given: object | null | undefined): PlainFields {
+  const { err, ...rest } = ownValues(given);
+  const fields = given
+    ? Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, plainValue(value)]))
+    : undefined;
   if (err === undefined) return { fields };
   if (err instanceof Error) return { fields, err: plainError(err) };
   return { fields: { ...fields, err: plainValue(err) } };
+}
+
+/** A getter may throw. */
+function ownValues(given: object | null | undefined): { err?: unknown } {
+  try {
+    return { ...given };
+  } catch {
+    return {};
+  }
 }
 
 /** One that holds itself is shown without what it carries. */

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Child, type Death, ENTRY, FROM_SOURCES, type MakeChild, urlOf, type Watcher } from './child.ts';
-import type { Down, Up } from './protocol.ts';
+import { type Down, isOurs, ours, type Up } from './protocol.ts';
 import { handOn, Tail } from './tail.ts';
 
 /** How long (ms) the last words of a dead child are waited for: a grandchild may keep its pipes open. */
@@ -41,7 +41,7 @@ class ProcessChild implements Child {
     this.#child = child;
     this.#watcher = watcher;
     // Whoever ends with children idle does not wait for them: they see it and go.
-    child.on('message', (message) => watcher.onMessage(message as Up));
+    child.on('message', (said) => isOurs<Up>(said) && watcher.onMessage(said.warren));
     child.on('exit', (code, signal) => this.#exited(code, signal));
     child.on('error', (error) => this.#failed(error));
     this.#handOn();
@@ -51,7 +51,7 @@ class ProcessChild implements Child {
     // An EPIPE would be an `error` of the child, and a closed channel a throw.
     if (this.#dead || !this.#child.connected) return;
     if (message.kind === 'run') this.#tail.clear();
-    this.#child.send(message, () => {});
+    this.#child.send(ours(message), () => {});
   }
 
   kill(): void {

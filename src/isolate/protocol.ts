@@ -1,4 +1,4 @@
-/** What parent and child say to each other. All of it is plain data that a structured clone carries. */
+/** What parent and child say to each other, in `Ours`. All of it is plain data that a structured clone carries. */
 import type { Publication } from '../broker/broker.ts';
 import type { ErrorRecord } from '../core/envelope.ts';
 import type { Events } from '../core/events.ts';
@@ -7,6 +7,19 @@ import type { DeadReason, Outcome } from '../core/outcome.ts';
 import type { JobLog } from '../job.ts';
 import type { JobIdentity } from '../run/attempt.ts';
 import type { PlainFields } from './plain.ts';
+
+/** The way between them is open to the job as well (`process.send`, `parentPort`): what is not in this is not ours. */
+export interface Ours<Message extends Up | Down> {
+  warren: Message;
+}
+
+export function ours<Message extends Up | Down>(message: Message): Ours<Message> {
+  return { warren: message };
+}
+
+export function isOurs<Message extends Up | Down>(message: unknown): message is Ours<Message> {
+  return typeof message === 'object' && message !== null && 'warren' in message;
+}
 
 /** What a child is told when it is made. */
 export interface Birth {

@@ -1,7 +1,7 @@
 /** A worker thread: lighter than a process, with a heap of its own, and part of this process all the same. */
 import { Worker } from 'node:worker_threads';
 import { type Child, type Death, ENTRY, FROM_SOURCES, type MakeChild, urlOf, type Watcher } from './child.ts';
-import type { Down, Up } from './protocol.ts';
+import { type Down, isOurs, ours, type Up } from './protocol.ts';
 import { handOn, Tail } from './tail.ts';
 
 export const makeThread: MakeChild = (birth, watcher) => {
@@ -27,7 +27,7 @@ class ThreadChild implements Child {
 
   constructor(thread: Worker, watcher: Watcher) {
     this.#thread = thread;
-    thread.on('message', (message) => watcher.onMessage(message as Up));
+    thread.on('message', (said) => isOurs<Up>(said) && watcher.onMessage(said.warren));
     // Out of memory comes as an error, and then its exit.
     thread.on('error', (error) => this.#tail.add(`${error instanceof Error ? error.stack : error}\n`));
     thread.on('exit', (exitCode) => {
@@ -45,7 +45,7 @@ class ThreadChild implements Child {
   post(message: Down): void {
     if (this.#dead) return;
     if (message.kind === 'run') this.#tail.clear();
-    this.#thread.postMessage(message);
+    this.#thread.postMessage(ours(message));
   }
 
   kill(): void {

@@ -40,3 +40,14 @@ it('what cannot be looked at crosses as an error all the same', () => {
   });
   expect(toWire(trap)).toMatchObject({ name: 'Error', message: 'deep' });
 });
+
+it('what is no object, or cannot be looked at, harms nobody either', () => {
+  const trap = {
+    get when() {
+      throw new Error('no');
+    },
+  };
+  expect(plainFields(null)).toEqual({ fields: undefined });
+  expect(plainFields(undefined)).toEqual({ fields: undefined });
+  expect(plainFields(trap)).toEqual({ fields: {} });
+});
