@@ -37,6 +37,7 @@ export interface Client {
    * Until its deadline (30 s) an unknown outcome is tried again with the same id.
    * With `in` or `at` the broker holds it until then; whether its queue exists is seen only when it falls due.
    * @throws PublishError: unroutable, blocked, deadline, refused, closed, payload invalid, payload too large
+   * @throws ConfigurationError for what is no job, queue, moment or duration
    */
   readonly enqueue: Enqueue;
   /**
@@ -135,8 +136,13 @@ export class BrokerClient implements Client {
     const dueAt = dueMoment(options, Date.now(), LONGEST_LEVELS_MS);
     const jobs: Outgoing[] = [];
     for (const payload of payloads) {
-      const body = schema ? await this.#checked(schema, name, payload) : this.#encode(name, payload);
-      jobs.push({ id: newId(), name, queue, body, dueAt });
+      const id = newId();
+      try {
+        const body = schema ? await this.#checked(schema, name, payload) : this.#encode(name, payload);
+        jobs.push({ id, name, queue, body, dueAt });
+      } catch (error) {
+        throw this.#failed({ id, name, queue }, error);
+      }
     }
     return this.#sendAll(jobs, options);
   }
@@ -271,14 +277,26 @@ function noJob(given: unknown): ConfigurationError {
 
 /** @throws PayloadInvalidError */
 export function checkedName(name: string): string {
-  if (name !== '' && Buffer.byteLength(name) <= LONGEST_SHORT_STRING) return name;
-  throw new PayloadInvalidError(`a job needs a name of 1 to ${LONGEST_SHORT_STRING} bytes`);
+  if (isShortText(name)) return name;
+  throw new PayloadInvalidError(
+    `a job needs a name of 1 to ${LONGEST_SHORT_STRING} bytes, without half a character in it`,
+  );
+}
+
+/** A lone surrogate (an emoji that was cut in two) does not come back from the broker as it went there. */
+function isShortText(text: unknown): text is string {
+  return (
+    typeof text === 'string' &&
+    text !== '' &&
+    Buffer.byteLength(text) <= LONGEST_SHORT_STRING &&
+    text.isWellFormed()
+  );
 }
 
 /** @throws PayloadInvalidError */
 export function checkedId(id: string, name: string): string {
-  if (typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= LONGEST_SHORT_STRING) return id;
+  if (isShortText(id)) return id;
   throw new PayloadInvalidError(
-    `the id of a job (${name}) must be text of 1 to ${LONGEST_SHORT_STRING} bytes`,
+    `the id of a job (${name}) must be text of 1 to ${LONGEST_SHORT_STRING} bytes, without half a character in it`,
   );
 }

@@ -6,6 +6,7 @@ import { planLevels } from '../topology/plan.ts';
 import { AdminError, type Broker, type Publication, type PublishOptions } from './broker/broker.ts';
 import { TopologyMismatchError, UnroutableError } from './core/errors.ts';
 import type { Headers } from './core/message.ts';
+import { settledWithin } from './deadline.ts';
 
 export interface LevelsResources {
   broker: Pick<Broker, 'publish' | 'admin'>;
@@ -49,13 +50,13 @@ export class Levels {
    */
   async publish(make: () => Publication, options: PublishOptions = {}): Promise<void> {
     const until = performance.now() + (options.deadline ?? DEFAULT_DEADLINE_MS);
-    if (this.#declaring) await atMost(until - performance.now(), this.#declaring);
+    if (this.#declaring) await settledWithin(until - performance.now(), this.#declaring);
     if (!this.usable) throw this.#refusal?.error;
     try {
       await this.#it.broker.publish(make(), left(options, until));
     } catch (error) {
       if (!(error instanceof UnroutableError)) throw error;
-      await atMost(until - performance.now(), this.#declare(error));
+      await settledWithin(until - performance.now(), this.#declare(error));
       if (!this.usable) throw this.#refusal?.error;
       await this.#it.broker.publish(make(), left(options, until));
     }
@@ -104,15 +105,4 @@ function refused(missing: UnroutableError, cause: unknown): UnroutableError {
 
 function left(options: PublishOptions, until: number): PublishOptions {
   return { ...options, deadline: Math.max(0, until - performance.now()) };
-}
-
-/** Resolves when it has settled, or after `ms`. */
-function atMost(ms: number, work: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, Math.max(0, ms));
-    void work.finally(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

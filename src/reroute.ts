@@ -4,6 +4,7 @@
  * do not run here stays, in its order. Several workers may do so at once: a message is with one of them at a time.
  */
 import { AdminError } from './broker/broker.ts';
+import { settledWithin } from './deadline.ts';
 import { type RerouteResources, RerouteVisit } from './reroute/visit.ts';
 
 /** Looks come seldom, and soon again after something that may have put a queue back. */
@@ -12,7 +13,7 @@ const SELDOM_MS = 60_000;
 /** What others leave there is not gone through again before this has passed, unless it became more or less. */
 const SAME_AGAIN_MS = 600_000;
 /** A visit that goes on when the process stops gets so long to give back in order what it holds. */
-const ORDERLY_MS = 1_000;
+const ORDERLY_MS = 5_000;
 
 export class Rerouter {
   readonly #it: RerouteResources;
@@ -61,12 +62,7 @@ export class Rerouter {
   }
 
   async #lookedBy(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, Math.max(0, ms));
-    });
-    await Promise.race([this.#looking, late]);
-    clearTimeout(timer);
+    if (this.#looking) await settledWithin(ms, this.#looking);
   }
 
   #lookSoon(): void {

@@ -1,6 +1,7 @@
 /** Declaring, looking and pulling, on a channel that may be lost by a refusal. */
 import type { Channel } from 'amqplib';
 import type { BindingSpec, ExchangeSpec, LinkSpec, QueueSpec } from '../../topology/plan.ts';
+import { messageOf, within } from '../deadline.ts';
 import {
   type AdminChannel,
   AdminError,
@@ -8,13 +9,12 @@ import {
   type PulledMessage,
   type QueueCounts,
 } from './broker.ts';
-import { messageOf, within } from './deadline.ts';
 import { readProperties } from './delivery.ts';
 import { at, MOST_COMMANDS, settled, startClose } from './settled.ts';
 
 const CALL_MS = 10_000;
 /** How long to look for messages to be back before the rest is given back all the same. */
-const BACK_MS = 2000;
+const BACK_MS = 5000;
 
 const FAILURES: Record<number, AdminFailure> = { 403: 'forbidden', 404: 'missing', 406: 'different' };
 

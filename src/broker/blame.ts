@@ -3,7 +3,7 @@
  * method that failed but not the message. https://www.rabbitmq.com/docs/channels#error-handling
  */
 import type { PublishError } from '../core/errors.ts';
-import { messageOf } from './deadline.ts';
+import { messageOf } from '../deadline.ts';
 import type { Entry } from './entry.ts';
 import { forbidden, poisonous, tooLarge, unroutable } from './publish-errors.ts';
 

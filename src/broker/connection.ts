@@ -1,10 +1,11 @@
 /** One connection to one of several brokers, opened again for as long as it is wanted. */
 import { type AmqpConnectionManager, AmqpConnectionManagerClass } from 'amqp-connection-manager';
 import type { Channel, ChannelModel, ConfirmChannel, Options } from 'amqplib';
+import { redact } from '../core/redact.ts';
+import { jittered, messageOf, Pause, settledWithin, within } from '../deadline.ts';
 import { gatherWrites, isGone, onceGone, surviveDeepHeaders } from './amqplib.ts';
 import type { BrokerEvents, ConnectionRole } from './broker.ts';
-import { jittered, messageOf, Pause, settledWithin, within } from './deadline.ts';
-import { redact, type Server } from './server.ts';
+import type { Server } from './server.ts';
 
 export interface ConnectionOptions {
   role: ConnectionRole;

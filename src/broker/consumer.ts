@@ -1,8 +1,9 @@
 /** A subscription: a consumer on a channel of its own, attached again whenever either is lost. */
+
+import { jittered, messageOf, Pause } from '../deadline.ts';
 import { ackTimeoutIn, cancelsForLateAcks } from './ack-timeout.ts';
 import type { Delivery, SubscribeOptions, Subscription, SubscriptionState } from './broker.ts';
 import type { Connection } from './connection.ts';
-import { jittered, messageOf, Pause } from './deadline.ts';
 import { Session, type SessionEnd } from './session.ts';
 
 export interface ConsumerOptions {

@@ -9,7 +9,7 @@ import {
   RefusedError,
   UnroutableError,
 } from '../core/errors.ts';
-import { messageOf } from './deadline.ts';
+import { messageOf } from '../deadline.ts';
 import type { Entry } from './entry.ts';
 
 const AGAIN = 'Send it again with the same id: whoever runs it can tell a double by it.';

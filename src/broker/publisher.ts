@@ -3,11 +3,12 @@
  * (its channel went before the confirm) is published again with the same id until its deadline.
  */
 import { type ConfirmChannel, IllegalOperationError, type Message } from 'amqplib';
+import { LONGEST_TIMER_MS } from '../core/duration.ts';
 import { ClosedError, type PublishError } from '../core/errors.ts';
+import { jittered, Pause, settledWithin } from '../deadline.ts';
 import { type Blame, blameFor } from './blame.ts';
 import type { Publication, PublishOptions } from './broker.ts';
 import type { Connection } from './connection.ts';
-import { jittered, Pause, settledWithin } from './deadline.ts';
 import { Entry, wrongNumber } from './entry.ts';
 import { Fifo } from './fifo.ts';
 import { ObeyedSignals } from './obeyed-signals.ts';
@@ -30,7 +31,6 @@ export interface PublisherOptions {
 const DEFAULT_DEADLINE_MS = 30_000;
 /** Deadlines and rests are looked at no more often than this. */
 const SWEEP_EVERY_MS = 20;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** What the broker refused is tried again after 50 ms, then up to this. */
 const LONGEST_REST_MS = 2000;
 /** So often may a publication alone on its channel make the broker close it. */
@@ -149,13 +149,18 @@ export class Publisher {
   /** An unroutable message comes back before its confirm, and is confirmed all the same. */
   #returned({ fields, properties }: Message): void {
     const { exchange, routingKey, replyText } = fields as Message['fields'] & { replyText?: string };
+    let meant: Entry | undefined;
     for (const entry of this.#inFlight.values()) {
       const { publication } = entry;
-      if (entry.returned !== undefined || publication.properties.messageId !== properties.messageId) continue;
+      if (entry.returned !== undefined) continue;
       if (publication.exchange !== exchange || publication.routingKey !== routingKey) continue;
-      entry.returned = replyText ?? 'unroutable';
-      return;
+      // Should an id come back as another, the first that goes the same way is refused: none may pass for kept.
+      meant ??= entry;
+      if (publication.properties.messageId !== properties.messageId) continue;
+      meant = entry;
+      break;
     }
+    if (meant) meant.returned = replyText ?? 'unroutable';
   }
 
   #answered(tag: number, multiple: boolean, settle: (entry: Entry) => void): void {

@@ -1,6 +1,7 @@
 /** The broker contract kept by RabbitMQ, from 3.10 on. */
 import { EventEmitter } from 'node:events';
 import { BrokerUnreachableError, ConfigurationError } from '../core/errors.ts';
+import { messageOf } from '../deadline.ts';
 import { RabbitAdminChannel } from './admin.ts';
 import {
   type AdminChannel,
@@ -16,7 +17,6 @@ import {
 } from './broker.ts';
 import { Connection } from './connection.ts';
 import { Consumer } from './consumer.ts';
-import { messageOf } from './deadline.ts';
 import { Publisher } from './publisher.ts';
 import { parseServer } from './server.ts';
 
@@ -150,6 +150,7 @@ class RabbitBroker implements Broker {
     if (this.#closed) throw new AdminError('unavailable', 'this broker object was closed');
     consuming.open();
     try {
+      if (!consuming.isUp) consuming.hurry();
       await consuming.whenUp(ADMIN_CONNECT_MS);
       return await consuming.openChannel();
     } catch (error) {

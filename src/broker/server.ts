@@ -34,11 +34,6 @@ export function parseServer(text: string): Server {
   return { shown: shown(url), options };
 }
 
-/** Hides what stands between a user's name and the host in any URL inside `text`. */
-export function redact(text: string): string {
-  return text.replace(/(\/\/[^\s:@/]*):[^\s]*@/g, '$1:***@');
-}
-
 function parsed(text: string): URL {
   try {
     return new URL(text);

@@ -3,7 +3,7 @@
  * brought them only, so everything that settles goes through here, once, and is dropped when it is over.
  */
 import type { Channel, ConsumeMessage } from 'amqplib';
-import { messageOf, settledWithin, within } from './deadline.ts';
+import { messageOf, settledWithin, within } from '../deadline.ts';
 import { RabbitDelivery, type Settlement, type Settling } from './delivery.ts';
 import { at, giveBack, MOST_COMMANDS, settled, startClose } from './settled.ts';
 

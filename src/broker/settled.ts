@@ -1,6 +1,6 @@
 /** How settlements reach a quorum queue, and what that asks of whoever closes the channel behind them. */
 import type { Channel, Message } from 'amqplib';
-import { within } from './deadline.ts';
+import { within } from '../deadline.ts';
 
 /**
  * A channel's client of a quorum queue sends on 32 commands that the queue has not applied yet; more of them wait

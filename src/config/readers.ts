@@ -1,6 +1,6 @@
 /** Reading one value of a kind, from code, an environment variable, a flag or a file. Pure. */
 import { checkQueueName, namesFor } from '../../topology/names.ts';
-import { LONGEST_DURATION_MS, parseDuration } from '../core/duration.ts';
+import { LONGEST_TIMER_MS, parseDuration } from '../core/duration.ts';
 import { ConfigurationError } from '../core/errors.ts';
 import type { Middleware } from '../core/middleware.ts';
 import type { NamedSchedule } from '../core/schedule.ts';
@@ -9,8 +9,6 @@ import type { QueueOptions } from '../options.ts';
 /** @throws ConfigurationError saying what is wrong with the value and what is allowed, but not where it stood. */
 export type Reader<T> = (value: unknown) => T;
 
-/** Node's timers end here, and a longer one would fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** AMQP's prefetch is a 16-bit number. */
 const MOST_PREFETCH = 65_535;
 
@@ -26,7 +24,7 @@ export const timer: Reader<number> = (value) => {
 
 function durationOrNaN(text: string): number {
   try {
-    return Math.min(parseDuration(text), LONGEST_DURATION_MS);
+    return parseDuration(text);
   } catch {
     return Number.NaN;
   }

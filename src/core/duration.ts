@@ -16,6 +16,9 @@ const SHAPE = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/;
 /** The longest duration that can be said: RabbitMQ takes no message TTL above it (ten years, in ms). */
 export const LONGEST_DURATION_MS = 315_360_000_000;
 
+/** Node's timers end here, and a longer one would fire at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * Milliseconds of a duration, always a whole number.
  * @throws ConfigurationError when the value is no duration, is negative, or is longer than ten years.

@@ -43,7 +43,10 @@ export class TopologyMismatchError extends WarrenError {
   }
 }
 
-/** A job was not kept, or it is not known whether it was. Base of all that `enqueue` rejects with. */
+/**
+ * A job was not kept, or it is not known whether it was. Base of all that `enqueue` rejects with, but for a
+ * ConfigurationError where the call itself is wrong.
+ */
 export abstract class PublishError extends WarrenError {
   /** Short word for metrics: `unroutable`, `blocked`, `deadline`, `refused`, `closed`, `invalid`, `too-large`. */
   abstract readonly reason: string;

@@ -3,7 +3,7 @@ import { checkQueueName } from '../../topology/names.ts';
 import type { Isolation, JobClass } from '../job.ts';
 import { isJobClass, jobNameOf } from '../job.ts';
 import { type RetryPolicy, retryPolicy } from './backoff.ts';
-import { parseDuration } from './duration.ts';
+import { LONGEST_TIMER_MS, parseDuration } from './duration.ts';
 import { LONGEST_SHORT_STRING } from './envelope.ts';
 import { ConfigurationError } from './errors.ts';
 
@@ -136,12 +136,9 @@ function checkIdempotent({ idempotent }: JobClass, owner: string): void {
   if (keep !== undefined) parseDuration(keep, `${owner}: idempotent.keep`);
 }
 
-/** Node's timers end at 2^31 ms, and a longer one would fire at once. */
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
-
 function timeoutMs(job: JobClass, owner: string): number {
   const ms = parseDuration(job.timeout ?? 0, `${owner}: timeout`);
-  if (ms < 1 || ms > LONGEST_TIMEOUT_MS)
+  if (ms < 1 || ms > LONGEST_TIMER_MS)
     throw new ConfigurationError(`${owner}: a timeout must be 1ms to 24d, not ${job.timeout}`);
   return ms;
 }

@@ -4,8 +4,9 @@ import { type Duration, parseDuration } from '../core/duration.ts';
 import { ConfigurationError } from '../core/errors.ts';
 import type { JobRun, Middleware } from '../core/middleware.ts';
 import { isControl, snooze } from '../core/outcome.ts';
+import { within } from '../deadline.ts';
 import { jobNameOf } from '../job.ts';
-import { answered, ClaimLostError, Lease } from './lease.ts';
+import { ClaimLostError, Lease, THE_ANSWER } from './lease.ts';
 import type { Claimed, IdempotencyStore } from './store.ts';
 
 export interface IdempotentOptions {
@@ -97,7 +98,7 @@ async function claimed(
   { store, ttlMs, answerMs }: Settings,
 ): Promise<Claimed | undefined> {
   try {
-    return await answered(answerMs, store.claim(key, owner, ttlMs));
+    return await within(answerMs, THE_ANSWER, store.claim(key, owner, ttlMs));
   } catch (error) {
     context.log.warn('not run: the idempotency store does not answer', { reason: String(error) });
     return undefined;
@@ -145,7 +146,7 @@ class ClaimedRun {
     const until = performance.now() + Math.min(ttlMs, answerMs);
     for (;;) {
       try {
-        const kept = await answered(answerMs, store.complete(this.#key, this.#owner, keepMs));
+        const kept = await within(answerMs, THE_ANSWER, store.complete(this.#key, this.#owner, keepMs));
         this.#lease.end();
         if (!kept)
           this.#run.context.log.warn('it ran to its end after its claim was lost: it may have run twice');
@@ -171,6 +172,6 @@ class ClaimedRun {
     this.#lease.end();
     const { store, answerMs } = this.#settings;
     // Where it fails the claim expires by itself.
-    await answered(answerMs, store.release(this.#key, this.#owner)).catch(() => false);
+    await within(answerMs, THE_ANSWER, store.release(this.#key, this.#owner)).catch(() => false);
   }
 }

@@ -1,5 +1,9 @@
 /** A claim while its job runs: renewed, until the job has ended or the claim is no longer ours. */
+import { within } from '../deadline.ts';
 import type { IdempotencyStore } from './store.ts';
+
+/** A client without its server queues commands for as long as it likes: none is awaited without a limit. */
+export const THE_ANSWER = "the store's answer";
 
 /** Another worker may run the job, or has run it: the reason of the job's abort signal. */
 export class ClaimLostError extends Error {
@@ -55,7 +59,7 @@ export class Lease {
     const { store, key, owner, ttlMs, answerMs } = this.#it;
     const asked = performance.now();
     try {
-      const { state } = await answered(answerMs, store.claim(key, owner, ttlMs));
+      const { state } = await within(answerMs, THE_ANSWER, store.claim(key, owner, ttlMs));
       if (state === 'claimed') this.#heldUntil = asked + ttlMs;
       else this.#lose();
     } catch {
@@ -69,18 +73,5 @@ export class Lease {
     this.#lost = true;
     this.end();
     this.#it.onLost();
-  }
-}
-
-/** Rejects when no answer came in time: a client without its server queues commands for as long as it likes. */
-export async function answered<T>(ms: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the store did not answer within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

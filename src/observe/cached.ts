@@ -1,4 +1,5 @@
 /** A slow or failing look at something, shared by those who ask at the same time and kept for a moment. */
+import { settledWithin } from '../deadline.ts';
 
 export interface CacheTimes {
   /** Nobody looks again before this many ms after the last look began. */
@@ -40,16 +41,7 @@ export function cached<T>(
   };
   return async () => {
     if (!looking && now() - lookedAt >= everyMs) begin();
-    if (looking) await atMost(waitMs, looking);
+    if (looking) await settledWithin(waitMs, looking);
     return last && now() - last.at < keepMs ? last.value : undefined;
   };
-}
-
-async function atMost(ms: number, what: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLong = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([what, tooLong]);
-  clearTimeout(timer);
 }

@@ -202,6 +202,16 @@ describe('what cannot be kept', () => {
     expect(first?.reason.message).toMatch(/'0' for '.*-gone'.*no queue took it.*warren topology apply/);
   });
 
+  it('tells the unroutable whose id comes back as another', async () => {
+    const broker = await connected();
+    const queue = await declare(broker);
+    const half = 'an emoji cut in two \ud83d';
+    const lost = broker.publish(to(`${queue}-gone`, half));
+    const kept = broker.publish(to(queue, half));
+    await expect(lost).rejects.toThrow(UnroutableError);
+    await kept;
+  });
+
   it('a missing exchange spares the innocent', async () => {
     const broker = await connected();
     const queue = await declare(broker);

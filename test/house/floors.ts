@@ -33,6 +33,7 @@ export const floors: Record<number, readonly string[]> = {
     'src/config.ts',
     'src/config/',
     'topology/declarer.ts',
+    'src/deadline.ts',
     'src/version.ts',
     'src/new-id.ts',
     'src/orphan-watch.ts',

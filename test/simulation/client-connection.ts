@@ -6,7 +6,7 @@
 import type { Channel, ConfirmChannel } from 'amqplib';
 import type { ConnectionRole } from '../../src/broker/broker.ts';
 import type { Connection, ConnectionWatcher } from '../../src/broker/connection.ts';
-import { settledWithin, within } from '../../src/broker/deadline.ts';
+import { settledWithin, within } from '../../src/deadline.ts';
 import { ClientChannel } from './client-channel.ts';
 import type { Owner } from './scheduler.ts';
 import type { Server } from './server.ts';

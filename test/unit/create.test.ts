@@ -1,5 +1,6 @@
 /** createRuntime as users have it: refuses at once, loads late, and nothing of it shows. */
 import { expect, it } from '@jest/globals';
+import { pino } from 'pino';
 import { ConfigurationError, createClient, createRuntime, Job } from '../../src/index.ts';
 import { createTestServer } from '../../src/testing.ts';
 
@@ -74,5 +75,35 @@ it.each([
   });
   await expect(client.enqueue(job as never, null)).rejects.toEqual(refused);
   await expect(client.enqueueMany(job as never, [null])).rejects.toEqual(refused);
+  await client.close();
+});
+
+it('lets go of a logger that it was given', async () => {
+  const logger = pino({ level: 'silent' });
+  const runtime = createRuntime({ ...inMemory(), logger });
+  const running = runtime.run();
+  await runtime.stop();
+  await running;
+  expect(logger.listenerCount('level-change')).toBe(0);
+});
+
+it.each([
+  ['no JSON', 1n, 'invalid'],
+  ['too large', 'x'.repeat(100), 'too-large'],
+])('a client tells of what it refuses, alone and among many: %s', async (_what, payload, reason) => {
+  const client = await createClient({ broker: createTestServer().broker(), maxPayload: 50 });
+  const told: string[] = [];
+  client.on('publish.failed', (event) => void told.push(event.reason));
+  await expect(client.enqueue('Mail', payload)).rejects.toThrow('the payload of Mail');
+  await expect(client.enqueueMany('Mail', [1, payload])).rejects.toThrow('the payload of Mail');
+  expect(told).toEqual([reason, reason]);
+  await client.close();
+});
+
+it.each(['', 'x'.repeat(256), 'cut in two \ud83d', 7 as never])('a client refuses the id %p', async (id) => {
+  const client = await createClient({ broker: createTestServer().broker() });
+  await expect(client.enqueue('Mail', null, { id })).rejects.toMatchObject({
+    code: 'WARREN_PAYLOAD_INVALID',
+  });
   await client.close();
 });

@@ -1,5 +1,6 @@
 /** Time for the memory broker: the machine's, or one that only moves when a test says so. */
 import { setImmediate as turn } from 'node:timers/promises';
+import { LONGEST_TIMER_MS } from '../../core/duration.ts';
 
 export interface Clock {
   /** Ms since 1970. */
@@ -7,9 +8,6 @@ export interface Clock {
   setTimeout(call: () => void, ms: number): unknown;
   clearTimeout(handle: unknown): void;
 }
-
-/** Node's timers end at 2^31 - 1 ms and fire at once beyond; who waits longer looks again then. */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Its timers keep no process alive: those of a real broker run elsewhere too. */
 export const serverClock: Clock = {

@@ -1,4 +1,6 @@
 /** Publishing to the memory server: confirmed and routed, or tried again with the same message until the deadline. */
+
+import { LONGEST_TIMER_MS } from '../../core/duration.ts';
 import {
   BlockedError,
   ClosedError,
@@ -12,7 +14,6 @@ import {
 import type { Headers } from '../../core/message.ts';
 import type { Publication, PublishOptions } from '../broker.ts';
 import type { Clock } from './clock.ts';
-import { LONGEST_TIMER_MS } from './clock.ts';
 import type { Faults } from './faults.ts';
 import type { Link } from './link.ts';
 import type { MemoryStore, PublishAnswer } from './store.ts';

@@ -1,4 +1,5 @@
 /** Waits that end. Nothing that depends on a peer is awaited without one of these. */
+import { LONGEST_TIMER_MS } from './core/duration.ts';
 
 /** What a wait rejects with when its time is up. */
 export class TimeUpError extends Error {
@@ -8,7 +9,8 @@ export class TimeUpError extends Error {
 /** `promise`, or a TimeUpError after `ms`. The promise itself goes on; a late rejection of it is dropped. */
 export function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new TimeUpError(`${what} took longer than ${ms} ms`)), ms);
+    const late = () => reject(new TimeUpError(`${what} took longer than ${ms} ms`));
+    const timer = setTimeout(late, Math.min(ms, LONGEST_TIMER_MS));
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
