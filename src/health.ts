@@ -96,16 +96,18 @@ export function unreadyReasons(phase: Phase, states: readonly QueueState[]): str
   return phase === 'running' ? detached : [phase];
 }
 
-function brokerReasons({ broker, snapshot }: HealthFacts): string[] {
+function brokerReasons({ broker, snapshot, states = [] }: HealthFacts): string[] {
   if (!broker.connected) return ['the broker is not connected'];
   const blocked = broker.blocked === undefined ? [] : [`the broker takes no jobs: ${broker.blocked}`];
   if (!snapshot) return [...blocked, 'the broker did not answer in time'];
-  return [...blocked, ...snapshot.notes, ...unattended(snapshot)];
+  return [...blocked, ...snapshot.notes, ...unattended(snapshot, states)];
 }
 
-function unattended({ queues }: BrokerSnapshot): string[] {
+/** A worker whose slots are all taken may be between two consumers, and takes the next when one of them is free. */
+function unattended({ queues }: BrokerSnapshot, states: readonly QueueState[]): string[] {
+  const busy = new Set(states.filter(({ running }) => running > 0).map(({ queue }) => queue));
   return Object.entries(queues)
-    .filter(([, { ready, consumers }]) => ready !== null && ready > 0 && consumers === 0)
+    .filter(([queue, { ready, consumers }]) => (ready ?? 0) > 0 && consumers === 0 && !busy.has(queue))
     .map(([queue, { ready }]) => `queue '${queue}': ${ready} ready and nobody consumes`);
 }
 

@@ -315,14 +315,16 @@ export class Runner {
     await this.#slots.idleBy(times.endAt);
     await this.#releaseRunning();
     await cancelled;
-    const sent = subscription ? await subscription.close(times.settleMs) : true;
+    // What is left of the grace period is there for a broker that is slow to take the acks.
+    const settleMs = Math.max(0, times.endAt - performance.now()) + times.settleMs;
+    const sent = subscription ? await subscription.close(settleMs) : true;
     return { released: this.#finish.released, sent: sent && this.#finish.unsent === 0 };
   }
 
   async #releaseRunning(): Promise<void> {
     for (const attempt of [...this.#active]) {
       // Ended, but its copy could not be published in time.
-      if (attempt.ended) this.#finish.cutShort();
+      if (attempt.ended) this.#finish.cutShort(attempt);
       attempt.end({ kind: 'released' });
     }
     // The ends above are settled in this turn of the event loop; nothing may be closed before.

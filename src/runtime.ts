@@ -168,6 +168,7 @@ class ProcessRuntime implements SupervisedRuntime {
       this.#stopAsked = resolve;
     });
     if (this.#stopping) this.#stopAsked();
+    this.#undo.push(() => this.#ground.end());
     this.#takeSignals();
     this.#undo.push(catchUnhandled(this.#bus, () => this.#fail()));
     try {
@@ -324,6 +325,7 @@ class ProcessRuntime implements SupervisedRuntime {
     this.#phase = 'stopped';
     await this.#shown.http?.close();
     for (const undo of this.#undo.reverse()) await undo();
+    this.#shown.end();
   }
 }
 

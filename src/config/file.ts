@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { ConfigurationError } from '../core/errors.ts';
+import { parseJson } from '../core/json.ts';
 import { importModule } from './import-module.ts';
 import { isPlainObject } from './readers.ts';
 import { SETTINGS, type Values } from './settings.ts';
@@ -41,20 +42,12 @@ function findFile(folder: string): string | undefined {
 
 async function readConfigFile(path: string, name: string): Promise<unknown> {
   try {
-    return path.endsWith('.json') ? parsed(await readFile(path, 'utf8')) : (await importModule(path)).default;
+    return path.endsWith('.json')
+      ? parseJson(await readFile(path, 'utf8'))
+      : (await importModule(path)).default;
   } catch (error) {
     const { message = String(error) } = error as Partial<Error>;
     throw new ConfigurationError(`${name} cannot be read: ${message}`, { cause: error });
-  }
-}
-
-/** Of a JSON error only the place is told: its words may quote a password. */
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch (error) {
-    const [place = 'somewhere'] = /at position \d+/.exec((error as Error).message) ?? [];
-    throw new ConfigurationError(`it is no valid JSON, ${place}`);
   }
 }
 

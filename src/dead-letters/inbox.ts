@@ -1,7 +1,9 @@
+import { OwnTimer } from '../run/own-timer.ts';
 import type { Buried } from './letter.ts';
 
 const ATTACH_MS = 10_000;
-const SILENCE_MS = 2_000;
+/** A broker at work on something else may be silent for a while, too. */
+const SILENCE_MS = 5_000;
 /** What a message costs beside its body: about 130 MB were seen for 20,000 small ones, half of it before the first. */
 const BYTES_AROUND = 3_000;
 
@@ -37,7 +39,8 @@ export class Inbox {
   #full = false;
   #patience = ATTACH_MS;
   #failure: Error | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  /** What has arrived while this process stood still is read before the time is up. */
+  #timer: OwnTimer | undefined;
   #wake: () => void = () => {};
 
   constructor(budget: Budget, whenFull: () => void) {
@@ -82,7 +85,7 @@ export class Inbox {
   #something(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = () => {
-        clearTimeout(this.#timer);
+        this.#timer?.clear();
         this.#timer = undefined;
         resolve();
       };
@@ -91,7 +94,7 @@ export class Inbox {
   }
 
   #wait(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#wake(), this.#patience);
+    this.#timer?.clear();
+    this.#timer = new OwnTimer(this.#patience, () => this.#wake());
   }
 }

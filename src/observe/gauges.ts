@@ -27,10 +27,13 @@ const NO_SOURCES: GaugeSources = {
   snapshot: async () => undefined,
 };
 
-export function addGauges(registry: Registry, { queues, version, sources = NO_SOURCES }: GaugeOptions): void {
+/** Returns what ends the looking at the event loop. */
+export function addGauges(
+  registry: Registry,
+  { queues, version, sources = NO_SOURCES }: GaugeOptions,
+): () => void {
   addProcessGauges(registry, queues, sources);
   addBrokerGauges(registry, sources);
-  addLagGauge(registry);
   new Gauge({
     ...named(registry, 'warren_broker_connected', '1 while every connection to the broker is open'),
     aggregator: 'min',
@@ -45,6 +48,7 @@ export function addGauges(registry: Registry, { queues, version, sources = NO_SO
   })
     .labels(version)
     .set(1);
+  return addLagGauge(registry);
 }
 
 /** What this process knows by itself. */
@@ -144,7 +148,7 @@ function addBrokerGauges(registry: Registry, sources: GaugeSources): void {
 /** How often the event loop is looked at, in ms: a wake-up each. */
 const LAG_RESOLUTION_MS = 20;
 
-function addLagGauge(registry: Registry): void {
+function addLagGauge(registry: Registry): () => void {
   const delays = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
   delays.enable();
   new Gauge({
@@ -161,6 +165,7 @@ function addLagGauge(registry: Registry): void {
       delays.reset();
     },
   });
+  return () => void delays.disable();
 }
 
 function named(registry: Registry, name: string, help: string) {

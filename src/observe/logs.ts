@@ -1,9 +1,9 @@
 /** Events → log lines, one each. Never a payload, never a password. */
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
+import type { LogLevel } from '../config/settings.ts';
 import { recordError } from '../core/envelope.ts';
 import type { EventBus, EventName, Events } from '../core/events.ts';
 import { redact } from '../core/redact.ts';
-import type { JobLog } from '../job.ts';
 
 type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -180,6 +180,11 @@ const LINES: { readonly [E in EventName]: Line<E> } = {
     text: 'topology declared',
     fields: same,
   },
+  'topology.failed': {
+    level: 'warn',
+    text: 'topology not declared yet',
+    fields: ({ error }) => ({ error: errorFields(error) }),
+  },
   'queue.unnamed': {
     level: 'warn',
     text: 'no job class names this queue as its own; is it misspelt?',
@@ -259,16 +264,6 @@ function subscribeLine<E extends EventName>(bus: EventBus, logger: Logger, name:
     logger[level](fields(event), text);
   });
 }
-
-/** `context.log` of one attempt: its id, job, queue and attempt are on each line, whatever the job says. */
-export function jobLog(logger: Logger, attempt: AttemptFields): JobLog {
-  const write = (level: Level) => (message: string, fields?: object) => {
-    if (logger.isLevelEnabled(level)) logger[level]({ ...fields, ...about(attempt) }, message);
-  };
-  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-}
-
-export type LogLevel = 'trace' | Level | 'fatal' | 'silent';
 
 /**
  * One JSON object a line, level as a word, time as text, by default on stdout. Written at once, not gathered:

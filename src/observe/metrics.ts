@@ -21,12 +21,14 @@ export interface Metrics {
   text(): Promise<string>;
   /** Counts what happens on this bus; returns the function that ends it. */
   subscribe(bus: EventBus): () => void;
+  /** Stops what goes on by itself; the numbers stay. */
+  end(): void;
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = options.registry ?? new Registry();
   const numbers = new Numbers(registry, options);
-  addGauges(registry, options);
+  const end = addGauges(registry, options);
   // A registry that the user brings may have the process metrics already.
   if (!registry.getSingleMetric('process_cpu_user_seconds_total'))
     collectDefaultMetrics({ register: registry });
@@ -35,6 +37,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     contentType: registry.contentType,
     text: () => registry.metrics(),
     subscribe: (bus) => subscribe(bus, numbers),
+    end,
   };
 }
 

@@ -34,12 +34,14 @@ export interface Shown {
   /** What HTTP answers, also where it is served elsewhere or not at all. */
   health: HealthSource;
   http: HttpServer | undefined;
+  /** Lets go of the logger, of the broker and of the clock behind the event loop's lag; all of it can still be asked. */
+  end(): void;
 }
 
 /** Subscribes logs and metrics to the bus, and makes the HTTP server where one is wanted. */
 export function observe(it: Observed): Shown {
-  if (it.logger) subscribeLogs(it.bus, it.logger);
-  forwardBrokerEvents(it.broker, it.bus);
+  const ends = forwardBrokerEvents(it.broker, it.bus);
+  if (it.logger) ends.push(subscribeLogs(it.bus, it.logger));
   const queues = [...it.settings.queues.keys()];
   const others = [...new Set([...it.settings.queueTypes.keys(), ...it.registry.queues])].filter(
     (queue) => !queues.includes(queue),
@@ -60,7 +62,7 @@ export function observe(it: Observed): Shown {
     version: VERSION,
     sources: { queues: it.queues, connected: () => it.broker.status.connected, snapshot },
   });
-  metrics.subscribe(it.bus);
+  ends.push(metrics.subscribe(it.bus), metrics.end);
   const health = healthSource({
     version: VERSION,
     phase: it.phase,
@@ -70,15 +72,24 @@ export function observe(it: Observed): Shown {
     snapshot,
   });
   const { http } = it.settings;
-  return { metrics, health, http: http ? createHttpServer({ ...http, health, metrics }) : undefined };
+  return {
+    metrics,
+    health,
+    http: http ? createHttpServer({ ...http, health, metrics }) : undefined,
+    end: () => {
+      for (const end of ends) end();
+    },
+  };
 }
 
-function forwardBrokerEvents(broker: Broker, bus: EventBus): void {
-  broker.on('connected', (event) => bus.emit('connection.opened', event));
-  broker.on('disconnected', ({ lost, ...event }) =>
-    bus.emit(lost ? 'connection.lost' : 'connection.failed', event),
-  );
-  broker.on('blocked', (event) => bus.emit('broker.blocked', event));
-  broker.on('unblocked', (event) => bus.emit('broker.unblocked', event));
-  broker.on('stale', (event) => bus.emit('settlement.stale', event));
+function forwardBrokerEvents(broker: Broker, bus: EventBus): (() => void)[] {
+  return [
+    broker.on('connected', (event) => bus.emit('connection.opened', event)),
+    broker.on('disconnected', ({ lost, ...event }) =>
+      bus.emit(lost ? 'connection.lost' : 'connection.failed', event),
+    ),
+    broker.on('blocked', (event) => bus.emit('broker.blocked', event)),
+    broker.on('unblocked', (event) => bus.emit('broker.unblocked', event)),
+    broker.on('stale', (event) => bus.emit('settlement.stale', event)),
+  ];
 }

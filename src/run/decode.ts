@@ -2,6 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Delivery } from '../broker/broker.ts';
 import { type ErrorRecord, recordError } from '../core/envelope.ts';
+import { JsonError, parseJson } from '../core/json.ts';
 import type { DeadReason } from '../core/outcome.ts';
 import type { Registration, Registry } from '../core/registry.ts';
 
@@ -20,18 +21,11 @@ export function decode(delivery: Delivery, registry: Registry): Decoded | Promis
   if (!registration) return unknownJob(delivery.properties.type, registry);
   const text = utf8(delivery.body);
   if (text === undefined) return unfit('undecodable', 'DecodeError', 'the body is not valid UTF-8');
-  const payload = parse(text);
-  if (payload instanceof Failed)
-    return unfit('undecodable', 'DecodeError', `the body is not JSON: ${payload.why}`);
+  const payload = parsed(text);
+  if (payload instanceof JsonError)
+    return unfit('undecodable', 'DecodeError', `the body is ${payload.message}`);
   const schema = registration.job.payload;
   return schema ? check(registration, schema, payload) : { ok: true, registration, payload };
-}
-
-class Failed {
-  readonly why: string;
-  constructor(why: string) {
-    this.why = why;
-  }
 }
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
@@ -47,11 +41,11 @@ function utf8(body: Buffer): string | undefined {
   }
 }
 
-function parse(text: string): unknown {
+function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
-    return new Failed(recordError(error).message);
+    return error;
   }
 }
 

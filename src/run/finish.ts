@@ -15,6 +15,9 @@ export interface FinishResources {
   attached(): boolean;
 }
 
+/** What leaves a message to be settled by more than an ack. */
+type Unfinished = Exclude<Outcome, { kind: 'done' }>;
+
 /** No publish failed, which the settler tries again by itself, so nobody knows what is wrong. */
 const AGAIN_AFTER_MS = 1_000;
 
@@ -22,6 +25,7 @@ export class Finish {
   readonly #it: FinishResources;
   #unsent = 0;
   #released = 0;
+  readonly #cutShort = new WeakSet<Run>();
 
   constructor(resources: FinishResources) {
     this.#it = resources;
@@ -49,9 +53,14 @@ export class Finish {
     const outcome = decided ?? decide(result, headers.attempt, registration.policy);
     if (result.kind === 'released' && run.begun) this.#released += 1;
     reportEnd(this.#it.bus, info, result, outcome);
-    if (outcome.kind !== 'done') return this.settle(run, outcome, info);
+    if (outcome.kind !== 'done') return this.#moveOn(run, outcome, info);
     this.#done(run, info);
     return undefined;
+  }
+
+  async #moveOn(run: Run, outcome: Unfinished, info: AttemptInfo): Promise<void> {
+    const moved = await this.settle(run, outcome, info);
+    if (!moved && outcome.kind !== 'release' && this.#it.settler.gaveUp) this.cutShort(run);
   }
 
   /** Remembered whether or not the ack goes out: it may be lost on the way, too. */
@@ -62,28 +71,28 @@ export class Finish {
     this.#it.bus.emit('job.succeeded', info);
   }
 
-  /** Ended by the grace period while its copy was on the way. */
-  cutShort(): void {
+  /** The grace period ended while its copy was on the way. Counted once, whoever notices it first. */
+  cutShort(run: Run): void {
+    if (this.#cutShort.has(run)) return;
+    this.#cutShort.add(run);
     this.#released += 1;
   }
 
-  /** Never rejects: nothing here may take the process down. */
-  async settle(
-    message: Unsettled,
-    outcome: Exclude<Outcome, { kind: 'done' }>,
-    info: AttemptInfo,
-  ): Promise<void> {
+  /** True when the message has moved on. Never rejects: nothing here may take the process down. */
+  async settle(message: Unsettled, outcome: Unfinished, info: AttemptInfo): Promise<boolean> {
     const { settler, known, bus } = this.#it;
     try {
       const moved = await settler.settle(message, outcome, info);
       if (!moved) known.owe({ run: message, outcome, info });
       // A snoozed job comes back as the same run, so it must not be taken for settled then.
       if (moved && outcome.kind !== 'snooze') known.remember(message.id, message.headers);
+      return moved;
     } catch (error) {
       bus.emit('settlement.failed', { ...info, error: error as Error });
       // The broker hands it out again, and nothing says that it can be settled then: not as fast as it can go.
       await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS));
       message.delivery.release();
+      return false;
     }
   }
 }

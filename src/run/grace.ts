@@ -5,7 +5,7 @@ export interface GracePlan {
   abortAt: number;
   /** Running jobs are given back. */
   endAt: number;
-  /** How long settlements may take then to reach the broker, in ms. */
+  /** How long settlements may take after that to reach the broker, in ms. */
   settleMs: number;
   /** Everything is closed. */
   closedBy: number;

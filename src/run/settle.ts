@@ -1,6 +1,6 @@
 /**
- * The one place where a message is settled. A copy that goes on (retry, snooze, dead) is confirmed and routed
- * before its original is acked; while that cannot be done the original stays unacked.
+ * The one place where a copy takes the place of a message. It (retry, snooze, dead) is confirmed and routed before its
+ * original is acked; while that cannot be done the original stays unacked.
  */
 import { wayOf } from '../../topology/delays.ts';
 import { levelSeconds } from '../../topology/levels.ts';
@@ -48,6 +48,11 @@ export class Settler {
     this.#it = resources;
   }
 
+  /** The grace period is over: what has no copy by now gets none from here. */
+  get gaveUp(): boolean {
+    return this.#it.giveUp.aborted;
+  }
+
   /** Carries out an outcome. True when the message has moved on; false when the broker still has it. */
   async settle(
     message: Unsettled,
@@ -71,40 +76,44 @@ export class Settler {
     info: AttemptInfo,
   ): Promise<boolean> {
     const queue = this.#it.names.queue(this.#queue);
-    const copy: Publication = {
+    const now = this.#it.now();
+    const copy: MakeCopy = ({ lean }) => ({
       exchange: this.#it.names.dead,
       routingKey: queue,
       body: message.delivery.body,
       properties: deadProperties(message.delivery.properties, {
         id: message.id,
         reason,
-        error,
+        error: lean ? withoutStack(error) : error,
         crashes,
         queue,
-        now: this.#it.now(),
+        now,
       }),
-    };
-    const moved = await this.#move(message, () => copy, info);
+    });
+    const moved = await this.#move(message, copy, info);
     if (moved !== 'kept') this.#it.bus.emit('job.dead', { ...info, reason, error });
     return moved !== 'kept';
   }
 
   async #delay(message: Unsettled, outcome: Delayed, info: AttemptInfo): Promise<boolean> {
     const dueAt = this.#it.now() + outcome.waitMs;
-    let copy = this.#delayedCopy(message, outcome, dueAt);
-    const again = () => (copy = this.#delayedCopy(message, outcome, dueAt));
+    let copy: Publication | undefined;
+    const again: MakeCopy = (how) => (copy = this.#delayedCopy(message, outcome, dueAt, how));
     const moved = await this.#move(message, again, info);
     if (moved === 'copied') {
       const { id, job, queue, attempt } = info;
-      const event = { id, job, queue, attempt, waitMs: outcome.waitMs, delay: copy.exchange };
+      const event = { id, job, queue, attempt, waitMs: outcome.waitMs, delay: copy?.exchange ?? '' };
       this.#it.bus.emit(outcome.kind === 'retry' ? 'job.retried' : 'job.snoozed', event);
     }
+    if (moved === 'rejected')
+      this.#it.bus.emit('job.dead', { ...info, reason: 'undecodable', error: unsendable(outcome) });
     return moved !== 'kept';
   }
 
   /** Made anew for each try: the levels may have turned out not to be there, and the rest of the wait is shorter. */
-  #delayedCopy(message: Unsettled, outcome: Delayed, dueAt: number): Publication {
+  #delayedCopy(message: Unsettled, outcome: Delayed, dueAt: number, { lean }: How): Publication {
     const { names, rungs, levels, now } = this.#it;
+    const error = outcome.kind === 'retry' ? outcome.error : undefined;
     const way = wayOf(outcome.waitMs, rungs, levels.usable);
     const rung = way && 'rung' in way ? way.rung : undefined;
     const copy = {
@@ -113,7 +122,7 @@ export class Settler {
       properties: retryProperties(message.delivery.properties, {
         id: message.id,
         attempt: outcome.kind === 'retry' ? outcome.attempt : message.headers.attempt,
-        error: outcome.kind === 'retry' ? outcome.error : undefined,
+        error: error && lean ? withoutStack(error) : error,
         crashes: outcome.kind === 'retry' ? outcome.crashes : undefined,
         dueAt,
         notBefore: rung !== undefined && rung < outcome.waitMs ? dueAt : undefined,
@@ -125,25 +134,31 @@ export class Settler {
   }
 
   /** Publishes the copy, then acks the original. */
-  async #move(message: Unsettled, makeCopy: () => Publication, info: AttemptInfo): Promise<Moved> {
+  async #move(message: Unsettled, makeCopy: MakeCopy, info: AttemptInfo): Promise<Moved> {
+    let lean = false;
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       // The broker has it back and hands it out again; a copy beside that would double the job.
       if (!message.delivery.live) return 'kept';
       if (message.delivery.properties.unreadable) return rejected(message);
-      const copy = makeCopy();
-      const problem = await this.#publish(copy, makeCopy);
+      const make = () => makeCopy({ lean });
+      const copy = make();
+      const problem = await this.#publish(copy, make);
       if (!problem) {
         message.delivery.ack();
         return 'copied';
       }
-      if (this.#it.giveUp.aborted) {
+      if (this.gaveUp) {
         message.delivery.release();
         return 'kept';
       }
       // Not there and not to be declared: at once again, on a rung.
       if (isLevelled(copy) && !this.#it.levels.usable) continue;
       this.#it.bus.emit('settlement.failed', { ...info, error: problem });
-      if (cannotEverBePublished(problem)) return rejected(message);
+      if (cannotEverBePublished(problem)) {
+        if (lean) return rejected(message);
+        lean = true;
+        continue;
+      }
       if (problem instanceof UnroutableError) await this.#it.repair().catch(() => {});
       await pauseFor(pause, this.#it.giveUp);
     }
@@ -165,6 +180,27 @@ export class Settler {
 
 /** What became of a message that was to go on: a copy is on its way, the broker dead-letters it, or still has it. */
 type Moved = 'copied' | 'rejected' | 'kept';
+
+/** `lean`: without the stack of its error, where that makes its headers more than can be sent. */
+interface How {
+  lean: boolean;
+}
+
+type MakeCopy = (how: How) => Publication;
+
+function withoutStack({ name, message }: ErrorRecord): ErrorRecord {
+  return { name, message };
+}
+
+/** Why a job that was to go on lies in the dead queue as it came. */
+function unsendable(outcome: Delayed): ErrorRecord {
+  const failed =
+    outcome.kind === 'retry' ? `; it failed with ${outcome.error.name}: ${outcome.error.message}` : '';
+  return {
+    name: 'HeadersError',
+    message: `its headers cannot be sent again, so that it cannot wait${failed}`,
+  };
+}
 
 function rejected({ delivery }: Unsettled): Moved {
   return delivery.reject() ? 'rejected' : 'kept';

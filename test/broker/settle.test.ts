@@ -57,6 +57,44 @@ it('keeps the original unacked while it may not restore, and gives it back when 
   await third.stop();
 });
 
+async function publishWith(namespace: string, headers: Record<string, string>): Promise<void> {
+  const model = await connect(amqpUrl());
+  const channel = await model.createConfirmChannel();
+  channel.publish('', `${namespace}.once`, Buffer.from('null'), { type: 'FailsOnce', headers });
+  await channel.waitForConfirms();
+  await model.close();
+}
+
+/** All headers of a message together are at most 64 KiB. */
+it('drops the stack of an error that no headers are left for, and goes on', async () => {
+  attempts = [];
+  await using started = await startRuntime([FailsOnce]);
+  const done = new Promise((resolve) => started.runtime.on('job.succeeded', resolve));
+  await publishWith(started.namespace, { large: 'x'.repeat(65_000) });
+  await done;
+  expect(attempts).toEqual([1, 2]);
+});
+
+it('says so where a retry is dead because nothing of its error can be added', async () => {
+  attempts = [];
+  await using started = await startRuntime([FailsOnce]);
+  const dead = new Promise((resolve) => started.runtime.on('job.dead', resolve));
+  await publishWith(started.namespace, { large: 'x'.repeat(65_480) });
+  expect(await dead).toMatchObject({
+    reason: 'undecodable',
+    error: { message: expect.stringMatching(/headers cannot be sent again.*it failed with Error: once/) },
+  });
+  const inDeadQueue = async () => {
+    const model = await connect(amqpUrl());
+    const channel = await model.createChannel();
+    const { messageCount } = await channel.checkQueue(`${started.namespace}.once.dead`);
+    await model.close();
+    return messageCount === 1;
+  };
+  await until(inDeadQueue, { what: 'it in the dead queue' });
+  expect(attempts).toEqual([1]);
+});
+
 it('waits with its retry while the broker takes no messages, and then goes on', async () => {
   attempts = [];
   const broker = await startPrivateBroker();

@@ -1,8 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Logger } from 'pino';
+import type { LogLevel } from '../../src/config/settings.ts';
 import { JobCrashedError } from '../../src/core/errors.ts';
 import { EventBus, type EventName, type Events } from '../../src/core/events.ts';
-import { createLogger, jobLog, type LogLevel, subscribeLogs } from '../../src/observe/logs.ts';
+import { jobLog } from '../../src/observe/job-log.ts';
+import { createLogger, subscribeLogs } from '../../src/observe/logs.ts';
 
 const ABOUT = { id: 'id-1', job: 'SendReceipt', queue: 'mail', attempt: 2 };
 
@@ -60,6 +62,7 @@ describe('log lines', () => {
     ['rejection.unhandled', { error }, 'error'],
     ['topology.applied', { created: ['mail'] }, 'info'],
     ['topology.applied', { created: [] }, 'debug'],
+    ['topology.failed', { error: new Error('gone') }, 'warn'],
     ['drain.finished', { released: 0, unsent: 0, durationMs: 1 }, 'info'],
     ['drain.finished', { released: 1, unsent: 0, durationMs: 1 }, 'warn'],
   ])('%s with %j is %s', (name, event, level) => {

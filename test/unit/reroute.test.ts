@@ -230,7 +230,7 @@ describe('a stop under way', () => {
     });
     await arrived(underWay);
     const stopping = rerouter?.stop(10_000);
-    await pass(1_000);
+    await pass(5_000);
     expect(await stopping).toBe(true);
     await until(async () => (await post.ids('unrouted')).length === 2, { what: 'both in their queue' });
   });
