@@ -1,11 +1,9 @@
 /** Jobs in children, as one sees them who embeds a runtime: the same API and the same events, whatever the isolation. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { connect } from 'amqplib';
 import type { EventName, Events, JobClass } from 'warren';
 
 import { loadJobClasses } from '../../src/load-workers.ts';
 import { createLogger } from '../../src/observe/logs.ts';
-import { amqpUrl } from '../support/broker.ts';
 import { startRuntime, type TestRuntime } from '../support/runtime.ts';
 import { until } from '../support/until.ts';
 
@@ -234,29 +232,6 @@ describe('a job that runs too long', () => {
     expect(logged(thread as Seen[])).toEqual(logged(inline as Seen[]));
   });
 });
-
-it.each(['process', 'thread'] as const)(
-  'a message that cannot be handed to a %s is parked, and its slot is free',
-  async (kind) => {
-    const deep = Array.from({ length: 5000 }).reduce((inner) => [inner], 'deep');
-    const model = await connect(amqpUrl());
-    const channel = await model.createConfirmChannel();
-    const queue = `${it_.namespace}.deeds`;
-    const body = Buffer.from(JSON.stringify({ does: 'nothing' }));
-    const ids = Array.from({ length: 8 }, (_, nr) => `deep ${kind} ${nr}`);
-    for (const messageId of ids)
-      channel.publish('', queue, body, { messageId, type: JOBS[kind].name, headers: { deep } });
-    await channel.waitForConfirms();
-    const dead = () => seen.filter(({ name, event }) => name === 'job.dead' && ids.includes(event.id));
-    await until(() => dead().length === ids.length, { within: 60_000, what: 'all of them parked' });
-    expect(dead()[0]?.event).toMatchObject({
-      reason: 'undecodable',
-      error: { message: expect.stringMatching(new RegExp(`^its headers cannot be handed to a ${kind}: `)) },
-    });
-    await fate(JOBS[kind], 'nothing', 'job.succeeded');
-    await model.close();
-  },
-);
 
 it('refuses an isolated job without a folder that children can import it from', () => {
   expect(() => createRuntime({ jobs: [JOBS.process], http: false })).toThrow(/ProcessDeed.*'workers'/);

@@ -72,7 +72,11 @@ describe('a run in a child', () => {
 
   function start(
     what: Delivery,
-    { workers = FOLDER, patience }: { workers?: string; patience?: Partial<Patience> } = {},
+    {
+      workers = FOLDER,
+      patience,
+      probation = true,
+    }: { workers?: string; patience?: Partial<Patience>; probation?: boolean } = {},
   ) {
     const bus = new EventBus();
     const failures: Events['child.failed'][] = [];
@@ -92,7 +96,7 @@ describe('a run in a child', () => {
       now: 2,
     };
     const run: Seen = { failures, begun: false, result: undefined };
-    open.run(what, about, { probation: true }).start(
+    open.run(what, about, { probation }).start(
       () => {
         run.begun = true;
       },
@@ -140,6 +144,17 @@ describe('a run in a child', () => {
   it('decodes there: bad input is told, and is no run', async () => {
     const bad = { ...delivery('ProcessDeed', {}), body: Buffer.from('{"half') };
     expect(await resultOf(start(bad))).toMatchObject({ kind: 'unfit', reason: 'undecodable' });
+  });
+
+  it.each(['ProcessDeed', 'ThreadDeed'])('of a %s too deep to be handed over is bad input', async (job) => {
+    const deep = delivery(job, { does: 'nothing' });
+    deep.properties.headers.deep = Array.from({ length: 100_000 }).reduce((inner) => [inner], 'deep');
+    const run = start(deep, { probation: false });
+    expect(await resultOf(run)).toMatchObject({
+      ...{ kind: 'unfit', reason: 'undecodable' },
+      error: { message: expect.stringMatching(/^its headers cannot be handed to a (process|thread): /) },
+    });
+    expect([run.begun, run.failures]).toEqual([false, []]);
   });
 
   it('that finds no child blames nobody', async () => {
