@@ -28,8 +28,8 @@ export const mutations: readonly Mutation[] = [
     file: 'src/run/settle.ts',
     edits: [
       [
-        'const problem = await this.#publish(copy, makeCopy);',
-        'message.delivery.ack(); const problem = await this.#publish(copy, makeCopy);',
+        'const problem = await this.#publish(copy, make);',
+        'message.delivery.ack(); const problem = await this.#publish(copy, make);',
       ],
     ],
     breaks: ['lost'],
