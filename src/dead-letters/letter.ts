@@ -87,7 +87,7 @@ export function inFull(message: Buried, place: Where): DeadLetterInFull {
   return {
     ...letterOf(message, place),
     ...contentOf(body),
-    headers: readable(properties.headers) as Headers,
+    headers: headersOf(properties.headers),
   };
 }
 
@@ -95,10 +95,25 @@ const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function contentOf(body: Buffer): { payload: unknown } | { body: string } {
   try {
-    return { payload: JSON.parse(STRICT.decode(body)) };
+    return { payload: writable(JSON.parse(STRICT.decode(body))) };
   } catch {
     return { body: body.toString('base64') };
   }
+}
+
+function headersOf(headers: Headers): Headers {
+  try {
+    return writable(readable(headers)) as Headers;
+  } catch {
+    const flat = Object.entries(headers ?? {}).filter(([, value]) => typeof value !== 'object');
+    return { ...Object.fromEntries(flat), '…': 'the rest is nested too deep to be shown' };
+  }
+}
+
+/** @throws RangeError for what is nested so deep that it can be read, and not be written */
+function writable(value: unknown): unknown {
+  JSON.stringify(value);
+  return value;
 }
 
 /** Headers as JSON can say them: bytes in base64, own properties only. */
