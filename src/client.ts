@@ -7,7 +7,8 @@ import { createRabbitBroker } from './broker/rabbitmq.ts';
 import { type ClientSettings, resolveClientSettings } from './config.ts';
 import { dueMoment } from './core/due.ts';
 import { parseDuration } from './core/duration.ts';
-import { jobProperties, LONGEST_SHORT_STRING, recordError } from './core/envelope.ts';
+import { jobProperties, LONGEST_SHORT_STRING } from './core/envelope.ts';
+import { recordError } from './core/error-record.ts';
 import {
   ConfigurationError,
   EnqueueManyError,

@@ -8,7 +8,7 @@ export {
   type RetryOptions,
 } from './core/backoff.ts';
 export type { Duration } from './core/duration.ts';
-export type { ErrorRecord } from './core/envelope.ts';
+export type { ErrorRecord } from './core/error-record.ts';
 export {
   BlockedError,
   BrokerUnreachableError,

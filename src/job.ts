@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { RetryOptions } from './core/backoff.ts';
 import type { Duration } from './core/duration.ts';
-import type { ErrorRecord } from './core/envelope.ts';
+import type { ErrorRecord } from './core/error-record.ts';
 import type { CronSchedules } from './core/schedule.ts';
 
 const JOB = Symbol.for('warren.job');

@@ -1,7 +1,7 @@
 /** One queue: take, run, settle, drain. */
 import type { Broker, Delivery, Subscription, SubscriptionState } from './broker/broker.ts';
-import { type JobHeaders, readHeaders } from './core/envelope.ts';
 import type { AttemptInfo, EventBus } from './core/events.ts';
+import { type JobHeaders, readHeaders } from './core/headers.ts';
 import type { Outcome, RunResult } from './core/outcome.ts';
 import type { Registration, Registry } from './core/registry.ts';
 import type { Isolation } from './isolate/isolation.ts';

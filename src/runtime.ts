@@ -1,19 +1,13 @@
 /** One process: declare, start, serve, take signals, drain, and say with which exit code it ends. */
 import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
-import type { Logger } from 'pino';
 import type { Registry as MetricsRegistry } from 'prom-client';
-import { rungsOf } from '../topology/delays.ts';
-import type { Names } from '../topology/names.ts';
 import type { Broker } from './broker/broker.ts';
 import { createRabbitBroker } from './broker/rabbitmq.ts';
 import { BrokerClient } from './client.ts';
 import type { RuntimeSettings } from './config.ts';
-import { traceOf } from './core/envelope.ts';
 import { EventBus, type EventName, type Listener } from './core/events.ts';
-import type { Middleware } from './core/middleware.ts';
 import type { Registry } from './core/registry.ts';
-import type { Schedule } from './core/schedule.ts';
 import type { Phase } from './health.ts';
 import type { HealthSource } from './http/health.ts';
 import { type Isolation, isolationFor } from './isolate/isolation.ts';
@@ -24,12 +18,12 @@ import { observe, type Shown } from './observe/observe.ts';
 import { Rerouter } from './reroute.ts';
 import type { JobIdentity } from './run/attempt.ts';
 import { planGrace } from './run/grace.ts';
-import { Settler } from './run/settle.ts';
 import { onStopSignals } from './run/signals.ts';
 import { catchUnhandled } from './run/unhandled.ts';
-import { Runner } from './runner.ts';
+import type { Runner } from './runner.ts';
 import { Ground } from './runtime/ground.ts';
 import { type CreateRuntimeOptions, planRuntime, type RuntimePlan } from './runtime/plan.ts';
+import { makeRunners } from './runtime/runners.ts';
 import { warn } from './runtime/warnings.ts';
 import { ScheduleLeader } from './schedule/leader.ts';
 
@@ -74,17 +68,11 @@ export function createSupervisedRuntime(options: CreateRuntimeOptions): Supervis
 class ProcessRuntime implements SupervisedRuntime {
   readonly #settings: RuntimeSettings;
   readonly #registry: Registry;
-  readonly #middleware: Middleware | undefined;
-  readonly #names: Names;
   readonly #bus: EventBus;
   readonly #broker: Broker;
   readonly #ground: Ground;
-  readonly #logger: Logger | false;
-  readonly #levels: Levels;
-  readonly #client: BrokerClient;
   readonly #isolation: Isolation | undefined;
   readonly #runners: Runner[];
-  readonly #schedules: readonly Schedule[];
   readonly #leader: ScheduleLeader;
   readonly #rerouter: Rerouter;
   readonly #shown: Shown;
@@ -102,56 +90,47 @@ class ProcessRuntime implements SupervisedRuntime {
   #graceMs: number;
   #fatal = false;
 
-  constructor({ options, settings, ...plan }: RuntimePlan, bus: EventBus) {
+  constructor(plan: RuntimePlan, bus: EventBus) {
     // Every copy under way listens: Node would warn of a leak at the eleventh.
     setMaxListeners(0, this.#giveUp.signal);
+    const { options, settings, registry, names, schedules, topology, middleware } = plan;
+    const { urls, maxInFlight, declare } = settings;
+    const broker = options.broker ?? createRabbitBroker({ urls, maxInFlight });
+    const ground = new Ground({ broker, bus, topology, declare });
+    const repair = () => ground.repair();
+    const levels = new Levels({
+      broker,
+      names,
+      mayDeclare: declare === 'full',
+      onDeclared: ground.tell,
+    });
+    const client = new BrokerClient(broker, settings, bus, levels);
+    const logger = options.logger ?? createLogger(settings.logLevel);
+    const logFor = (about: JobIdentity) => jobLog(logger, about);
+    const isolation = isolationFor(settings, { broker, bus, levels, logFor });
+    const runners = makeRunners({
+      ...{ settings, broker, bus, names, registry, levels, client, isolation, middleware, repair, logFor },
+      giveUp: this.#giveUp.signal,
+    });
+    const me = { host: hostname(), pid: process.pid };
+    const leader = new ScheduleLeader({ broker, bus, names, schedules, now: Date.now, me, repair });
+    const queues = [...settings.queues.keys()];
+    this.#rerouter = new Rerouter({ broker, bus, names, random: Math.random, queues });
+    this.#shown = observe({
+      ...{ bus, broker, names, registry, settings, logger, schedules },
+      phase: () => this.#phase,
+      queues: () => runners.map(({ state }) => state),
+      leading: () => leader.leading,
+    });
     this.#settings = settings;
     this.#graceMs = settings.graceMs;
-    this.#registry = plan.registry;
-    this.#middleware = plan.middleware;
-    this.#names = plan.names;
-    this.#schedules = plan.schedules;
+    this.#registry = registry;
     this.#bus = bus;
-    this.#broker =
-      options.broker ??
-      createRabbitBroker({ urls: this.#settings.urls, maxInFlight: this.#settings.maxInFlight });
-    this.#ground = new Ground({
-      broker: this.#broker,
-      bus: this.#bus,
-      topology: plan.topology,
-      declare: this.#settings.declare,
-    });
-    this.#levels = new Levels({
-      broker: this.#broker,
-      names: this.#names,
-      mayDeclare: this.#settings.declare === 'full',
-      onDeclared: this.#ground.tell,
-    });
-    this.#client = new BrokerClient(this.#broker, this.#settings, this.#bus, this.#levels);
-    this.#logger = options.logger ?? createLogger(this.#settings.logLevel);
-    const shared = {
-      ...{ broker: this.#broker, bus: this.#bus, levels: this.#levels },
-      logFor: this.#logFor,
-    };
-    this.#isolation = isolationFor(this.#settings, shared);
-    this.#runners = this.#makeRunners();
-    this.#leader = this.#makeLeader();
-    this.#rerouter = new Rerouter({
-      ...{ broker: this.#broker, bus: this.#bus, names: this.#names, random: Math.random },
-      queues: [...this.#settings.queues.keys()],
-    });
-    this.#shown = observe({
-      bus: this.#bus,
-      broker: this.#broker,
-      names: this.#names,
-      registry: this.#registry,
-      settings: this.#settings,
-      logger: this.#logger,
-      phase: () => this.#phase,
-      queues: () => this.#runners.map(({ state }) => state),
-      schedules: this.#schedules,
-      leading: () => this.#leader.leading,
-    });
+    this.#broker = broker;
+    this.#ground = ground;
+    this.#isolation = isolation;
+    this.#runners = runners;
+    this.#leader = leader;
   }
 
   on<E extends EventName>(event: E, listener: Listener<E>): () => void {
@@ -237,60 +216,6 @@ class ProcessRuntime implements SupervisedRuntime {
       queues: this.#runners.map(({ queue }) => queue),
       jobs: this.#registry.all.map(({ name }) => name),
       port,
-    });
-  }
-
-  readonly #logFor = (about: JobIdentity) => jobLog(this.#logger, about);
-
-  #makeRunners(): Runner[] {
-    const { queues, ackTimeoutMs } = this.#settings;
-    return [...queues].map(([queue, { concurrency, prefetch, type }]) => {
-      const settler = new Settler(queue, {
-        broker: this.#broker,
-        bus: this.#bus,
-        names: this.#names,
-        rungs: rungsOf(this.#registry.delays),
-        levels: this.#levels,
-        now: Date.now,
-        repair: () => this.#ground.repair(),
-        giveUp: this.#giveUp.signal,
-      });
-      return new Runner(
-        {
-          queue,
-          fullName: this.#names.queue(queue),
-          ...{ concurrency, prefetch, ackTimeoutMs },
-          // A classic queue refuses a consumer that asks.
-          ackTimeoutAsked: type === 'quorum',
-        },
-        {
-          broker: this.#broker,
-          bus: this.#bus,
-          registry: this.#registry,
-          settler,
-          isolation: this.#isolation,
-          now: Date.now,
-          repair: () => this.#ground.repair(),
-          enqueueFor: ({ delivery }) => this.#client.enqueueAlong(traceOf(delivery.properties.headers)),
-          logFor: this.#logFor,
-          progressOf: ({ id, job, queue, attempt }, value) =>
-            this.#bus.emit('job.progress', { id, job, queue, attempt, value }),
-          middleware: this.#middleware,
-          overran: new Set(),
-        },
-      );
-    });
-  }
-
-  #makeLeader(): ScheduleLeader {
-    return new ScheduleLeader({
-      broker: this.#broker,
-      bus: this.#bus,
-      names: this.#names,
-      schedules: this.#schedules,
-      now: Date.now,
-      me: { host: hostname(), pid: process.pid },
-      repair: () => this.#ground.repair(),
     });
   }
 

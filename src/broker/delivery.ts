@@ -1,5 +1,5 @@
 import type { ConsumeMessage, MessageProperties as WireProperties } from 'amqplib';
-import { readDeliveryCount } from '../core/envelope.ts';
+import { readDeliveryCount } from '../core/headers.ts';
 import type { MessageProperties } from '../core/message.ts';
 import type { Delivery } from './broker.ts';
 

@@ -1,64 +1,17 @@
-/**
- * The wire format: a job as message properties and headers, and back. Pure.
- * Headers may be forged: what cannot be is read as if it were not there.
- */
-import { LONGEST_DURATION_MS } from './duration.ts';
+/** The wire format: a job as message properties and headers. Pure. */
+import { cut, type ErrorRecord } from './error-record.ts';
+import { errorRecord, HEADER, MOST_REPLAYS, own, readHeaders } from './headers.ts';
 import type { Headers, MessageProperties } from './message.ts';
 import type { DeadReason } from './outcome.ts';
 
-/** An error as it travels in `warren-error`. */
-export interface ErrorRecord {
-  name: string;
-  message: string;
-  stack?: string | undefined;
-}
-
-export const HEADER = {
-  attempt: 'warren-attempt',
-  crashes: 'warren-crashes',
-  enqueuedAt: 'warren-enqueued-at',
-  error: 'warren-error',
-  reason: 'warren-reason',
-  queue: 'warren-queue',
-  replays: 'warren-replays',
-  dueAt: 'warren-due-at',
-  deadAt: 'warren-dead-at',
-  notBefore: 'warren-not-before',
-  schedule: 'warren-schedule',
-  tick: 'warren-tick',
-} as const;
-
 /** AMQP short strings (message id, type, routing key) hold this many bytes. */
 export const LONGEST_SHORT_STRING = 255;
-
-/** amqplib cannot encode a header table above 64 KiB, so an error must leave room for the user's own. */
-const ERROR_TEXT_BYTES = 4096;
-const MOST_ATTEMPTS = 1000;
-const MOST_REPLAYS = 1_000_000;
-const CLOCK_SKEW_MS = 3_600_000;
 
 /**
  * What the broker writes about a message's past. None of it may be published again: a copied `x-death`
  * makes RabbitMQ drop the message as a cycle, CC and BCC route it elsewhere.
  */
 const BROKER_HEADER = /^(x-death|x-(first|last)-death-.*|x-delivery-count|x-acquired-count|CC|BCC)$/;
-
-/** What the headers of a delivery say, after doubt. */
-export interface JobHeaders {
-  attempt: number;
-  crashes: number;
-  replays: number;
-  /** Ms since 1970; undefined where a foreign publisher gave none that can be. */
-  enqueuedAt: number | undefined;
-  /** When its last wait was over, ms since 1970. */
-  dueAt: number | undefined;
-  /** When it was parked, ms since 1970. */
-  deadAt: number | undefined;
-  /** Not to be run before this moment (ms since 1970): it waits longer than the longest delay queue. */
-  notBefore: number | undefined;
-  error: ErrorRecord | undefined;
-  reason: string | undefined;
-}
 
 /** Properties of a job's first message. `now` in ms since 1970, and `dueAt`, when it is to wait. */
 export function jobProperties(job: {
@@ -79,36 +32,6 @@ export function jobProperties(job: {
     timestamp: Math.floor(job.now / 1000),
     headers,
   };
-}
-
-export function readHeaders({ headers, timestamp }: MessageProperties, now: number): JobHeaders {
-  return {
-    attempt: wholeNumber(own(headers, HEADER.attempt), 1, MOST_ATTEMPTS) ?? 1,
-    crashes: wholeNumber(own(headers, HEADER.crashes), 0, MOST_ATTEMPTS) ?? 0,
-    replays: wholeNumber(own(headers, HEADER.replays), 0, MOST_REPLAYS) ?? 0,
-    enqueuedAt: moment(own(headers, HEADER.enqueuedAt), now) ?? moment((timestamp ?? Number.NaN) * 1000, now),
-    dueAt: moment(own(headers, HEADER.dueAt), now),
-    deadAt: moment(own(headers, HEADER.deadAt), now),
-    notBefore: laterMoment(own(headers, HEADER.notBefore), now),
-    error: errorRecord(own(headers, HEADER.error)),
-    reason: text(own(headers, HEADER.reason)),
-  };
-}
-
-const DELIVERY_COUNT = 'x-delivery-count';
-const MOST_DELIVERIES = 1_000_000;
-
-/**
- * What the broker says of how often it handed this message out before; undefined where it says nothing, which is what
- * a quorum queue does the first time and a classic one always. https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling
- */
-export function readDeliveryCount({ headers }: MessageProperties): number | undefined {
-  return wholeNumber(own(headers, DELIVERY_COUNT), 0, MOST_DELIVERIES);
-}
-
-/** How often it took its process down, without reading the rest: asked of every delivery. */
-export function readCrashes({ headers }: MessageProperties): number {
-  return wholeNumber(own(headers, HEADER.crashes), 0, MOST_ATTEMPTS) ?? 0;
 }
 
 export interface NextRun {
@@ -206,56 +129,10 @@ export function traceOf(headers: Headers): Headers {
   return Object.fromEntries(entries.filter(([, value]) => typeof value === 'string'));
 }
 
-/** Any thrown value as a record of bounded size. Never throws, whatever was thrown. */
-export function recordError(thrown: unknown): ErrorRecord {
-  return safely(() => describeThrown(thrown)) ?? { name: 'Error', message: 'an error that cannot be shown' };
-}
-
-function describeThrown(thrown: unknown): ErrorRecord {
-  if (!isErrorLike(thrown)) return { name: 'Error', message: cut(inWords(thrown)) };
-  return {
-    name: cut(safely(() => String(thrown.name ?? '')) || 'Error'),
-    message: cut(safely(() => String(thrown.message)) ?? 'a message that cannot be shown'),
-    stack: safely(() => (typeof thrown.stack === 'string' ? cut(thrown.stack) : undefined)),
-  };
-}
-
-/** Errors of another realm (a vm, a test runner) and bare `{ message }` objects are errors too. */
-function isErrorLike(value: unknown): value is { name?: unknown; message: unknown; stack?: unknown } {
-  return value instanceof Error || (typeof value === 'object' && value !== null && 'message' in value);
-}
-
-/** `throw { code: 5 }` shall read as that, and not as `[object Object]`. */
-function inWords(value: unknown): string {
-  const plain = typeof value === 'object' ? safely(() => JSON.stringify(value)) : undefined;
-  return plain ?? safely(() => String(value)) ?? 'a value that cannot be shown';
-}
-
-function safely<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
-}
-
 function asTable({ name, message, stack }: ErrorRecord): Record<string, string> {
   const table: Record<string, string> = { name: cut(name), message: cut(message) };
   if (stack !== undefined) table.stack = cut(stack);
   return table;
-}
-
-function errorRecord(value: unknown): ErrorRecord | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const [name, message, stack] = ['name', 'message', 'stack'].map((key) => text(own(value, key)));
-  return name === undefined && message === undefined
-    ? undefined
-    : { name: name ?? 'Error', message: message ?? '', stack };
-}
-
-/** Own properties only: amqplib turns a wire header named `__proto__` into the table's prototype. */
-function own(table: object | null | undefined, key: string): unknown {
-  return table && Object.hasOwn(table, key) ? (table as Headers)[key] : undefined;
 }
 
 /** What is not of the broker and can be published again. */
@@ -289,31 +166,4 @@ function copied(from: MessageProperties, messageId: string | undefined, headers:
     priority: from.priority,
     headers,
   };
-}
-
-function wholeNumber(value: unknown, least: number, most: number): number | undefined {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < least) return undefined;
-  return Math.min(value, most);
-}
-
-/** A moment of the past; other machines' clocks may be a little ahead. */
-function moment(value: unknown, now: number): number | undefined {
-  const possible = typeof value === 'number' && value >= 1 && value <= now + CLOCK_SKEW_MS;
-  return possible ? Math.floor(value) : undefined;
-}
-
-/** A moment of the past or the next ten years: a forged one must not keep a job for ever. */
-function laterMoment(value: unknown, now: number): number | undefined {
-  const moment = wholeNumber(value, 1, Number.MAX_SAFE_INTEGER);
-  return moment !== undefined && moment <= now + LONGEST_DURATION_MS ? moment : undefined;
-}
-
-function text(value: unknown): string | undefined {
-  return typeof value === 'string' ? cut(value) : undefined;
-}
-
-/** At most 4 KiB of UTF-8, cut between characters. */
-function cut(value: string): string {
-  if (value.length * 3 <= ERROR_TEXT_BYTES || Buffer.byteLength(value) <= ERROR_TEXT_BYTES) return value;
-  return Buffer.from(value).subarray(0, ERROR_TEXT_BYTES).toString('utf8').replace(/�+$/, '');
 }

@@ -1,7 +1,7 @@
 /** How a run of a job can end, and what that means for the message. Pure. */
 import type { RetryPolicy } from './backoff.ts';
 import { type Duration, parseDuration } from './duration.ts';
-import { type ErrorRecord, recordError } from './envelope.ts';
+import { type ErrorRecord, recordError } from './error-record.ts';
 import { ConfigurationError, type JobCrashedError } from './errors.ts';
 
 const CONTROL = Symbol.for('warren.control');

@@ -1,7 +1,7 @@
 /** A message of a dead queue as an operator reads it. */
 import { createHash } from 'node:crypto';
 import type { MessageProperties } from '../broker/broker.ts';
-import { readHeaders } from '../core/envelope.ts';
+import { readHeaders } from '../core/headers.ts';
 import type { Headers } from '../core/message.ts';
 import { queueOf, UNROUTED, type Where } from './place.ts';
 

@@ -1,8 +1,9 @@
 /** One run of a job in a child: what it asks for is done here, and its end, however it comes, becomes one result. */
 import type { Delivery } from '../broker/broker.ts';
-import { type JobHeaders, recordError } from '../core/envelope.ts';
+import { recordError } from '../core/error-record.ts';
 import { JobCrashedError } from '../core/errors.ts';
 import type { EventBus } from '../core/events.ts';
+import type { JobHeaders } from '../core/headers.ts';
 import type { Outcome, RunResult } from '../core/outcome.ts';
 import type { Registration } from '../core/registry.ts';
 import { JobTimeoutError, WorkerStoppingError } from '../run/attempt.ts';

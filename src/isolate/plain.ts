@@ -1,6 +1,6 @@
 /** What a job logs or tells, as data that crosses the boundary. Never throws, whatever it is given. */
 import { pino } from 'pino';
-import { recordError } from '../core/envelope.ts';
+import { recordError } from '../core/error-record.ts';
 
 export interface PlainFields {
   fields: object | undefined;

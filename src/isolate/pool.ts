@@ -3,7 +3,7 @@
  * between jobs they are kept, because starting one costs more than most jobs.
  */
 
-import { recordError } from '../core/envelope.ts';
+import { recordError } from '../core/error-record.ts';
 import { ClosedError, WarrenError } from '../core/errors.ts';
 import type { Events } from '../core/events.ts';
 import type { Child, ChildKind, Death, MakeChild, Watcher } from './child.ts';

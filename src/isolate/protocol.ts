@@ -1,6 +1,6 @@
 /** What parent and child say to each other, in `Ours`. All of it is plain data that a structured clone carries. */
 import type { Publication } from '../broker/broker.ts';
-import type { ErrorRecord } from '../core/envelope.ts';
+import type { ErrorRecord } from '../core/error-record.ts';
 import type { Events } from '../core/events.ts';
 import type { MessageProperties } from '../core/message.ts';
 import type { DeadReason, Outcome } from '../core/outcome.ts';

@@ -1,5 +1,5 @@
 /** Errors across the boundary: their class stays behind, except for those that `enqueue` rejects with. */
-import { recordError } from '../core/envelope.ts';
+import { recordError } from '../core/error-record.ts';
 import {
   BlockedError,
   ClosedError,

@@ -1,7 +1,7 @@
 /** Events → log lines, one each. Never a payload, never a password. */
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { LogLevel } from '../config/settings.ts';
-import { recordError } from '../core/envelope.ts';
+import { recordError } from '../core/error-record.ts';
 import type { EventBus, EventName, Events } from '../core/events.ts';
 import { redact } from '../core/redact.ts';
 

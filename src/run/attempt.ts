@@ -1,7 +1,8 @@
 /** One run of `perform`: its context, its signal, and the one result it ends with. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Delivery } from '../broker/broker.ts';
-import type { ErrorRecord, JobHeaders } from '../core/envelope.ts';
+import type { ErrorRecord } from '../core/error-record.ts';
+import type { JobHeaders } from '../core/headers.ts';
 import { type Middleware, once } from '../core/middleware.ts';
 import { type RunResult, returned } from '../core/outcome.ts';
 import type { Registration } from '../core/registry.ts';

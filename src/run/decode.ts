@@ -1,7 +1,7 @@
 /** First steps of the pipeline: a delivery → a job that can run, or the reason why it never can. */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Delivery } from '../broker/broker.ts';
-import { type ErrorRecord, recordError } from '../core/envelope.ts';
+import { type ErrorRecord, recordError } from '../core/error-record.ts';
 import { JsonError, parseJson } from '../core/json.ts';
 import type { DeadReason } from '../core/outcome.ts';
 import type { Registration, Registry } from '../core/registry.ts';

@@ -1,7 +1,7 @@
 /** Deliveries of runs that go on, or have ended, in this process: what must not begin a second time. */
 import type { Delivery } from '../broker/broker.ts';
-import { type JobHeaders, readHeaders } from '../core/envelope.ts';
 import type { EventBus } from '../core/events.ts';
+import { type JobHeaders, readHeaders } from '../core/headers.ts';
 import { isTick, mayBeKnown, Recall, sameRun } from './recall.ts';
 import type { Run } from './run.ts';
 import { type Owed, OwedSettlements, overdue, tookTooLong } from './taken-back.ts';

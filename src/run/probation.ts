@@ -1,7 +1,7 @@
 /** Which deliveries of one queue must run alone in a child, and the seats that they take there. */
 import type { Delivery } from '../broker/broker.ts';
-import { readCrashes } from '../core/envelope.ts';
 import type { EventBus } from '../core/events.ts';
+import { readCrashes } from '../core/headers.ts';
 import type { Registry } from '../core/registry.ts';
 import type { Seats } from '../isolate/seats.ts';
 import type { Run } from './run.ts';

@@ -3,7 +3,7 @@
  * was lost is acked and not run again. Bounded; only ever asked about deliveries that may have been here before.
  */
 import type { Delivery } from '../broker/broker.ts';
-import { HEADER, type JobHeaders } from '../core/envelope.ts';
+import { HEADER, type JobHeaders } from '../core/headers.ts';
 
 /** Names one run for ever: the same id may be enqueued, retried and replayed again. */
 type Run = Pick<JobHeaders, 'attempt' | 'replays' | 'crashes' | 'enqueuedAt'>;

@@ -1,6 +1,6 @@
 /** One run of a job, wherever it goes on: in this process (`attempt.ts`) or in a child (`src/isolate/`). */
 import type { Delivery } from '../broker/broker.ts';
-import type { JobHeaders } from '../core/envelope.ts';
+import type { JobHeaders } from '../core/headers.ts';
 import type { Outcome, RunResult } from '../core/outcome.ts';
 import type { Registration } from '../core/registry.ts';
 

@@ -6,9 +6,11 @@ import { wayOf } from '../../topology/delays.ts';
 import { levelSeconds } from '../../topology/levels.ts';
 import type { Names } from '../../topology/names.ts';
 import type { Broker, Delivery, Publication } from '../broker/broker.ts';
-import { deadProperties, type ErrorRecord, type JobHeaders, retryProperties } from '../core/envelope.ts';
+import { deadProperties, retryProperties } from '../core/envelope.ts';
+import type { ErrorRecord } from '../core/error-record.ts';
 import { PayloadInvalidError, PayloadTooLargeError, PublishError, UnroutableError } from '../core/errors.ts';
 import type { AttemptInfo, EventBus } from '../core/events.ts';
+import type { JobHeaders } from '../core/headers.ts';
 import type { DeadReason, Outcome } from '../core/outcome.ts';
 import type { Levels } from '../levels.ts';
 

@@ -5,8 +5,8 @@
  */
 import type { Delivery } from '../broker/broker.ts';
 import { formatDuration } from '../core/duration.ts';
-import type { JobHeaders } from '../core/envelope.ts';
 import type { AttemptInfo } from '../core/events.ts';
+import type { JobHeaders } from '../core/headers.ts';
 import type { Outcome } from '../core/outcome.ts';
 import { sameRun } from './recall.ts';
 import type { Run } from './run.ts';

@@ -7,7 +7,8 @@
 import { createHash } from 'node:crypto';
 import type { Names } from '../../topology/names.ts';
 import type { Delivery, Publication } from '../broker/broker.ts';
-import { HEADER, jobProperties } from '../core/envelope.ts';
+import { jobProperties } from '../core/envelope.ts';
+import { HEADER } from '../core/headers.ts';
 import { type Schedule, tickId } from '../core/schedule.ts';
 import { type Entry, emptyTable, type Table } from './table.ts';
 

@@ -2,8 +2,10 @@
 import type { Broker, Delivery, Publication } from '../broker/broker.ts';
 import { BrokerClient } from '../client.ts';
 import { resolveClientSettings } from '../config.ts';
-import { type ErrorRecord, readHeaders, recordError, retryProperties } from '../core/envelope.ts';
+import { retryProperties } from '../core/envelope.ts';
+import { type ErrorRecord, recordError } from '../core/error-record.ts';
 import { EventBus } from '../core/events.ts';
+import { readHeaders } from '../core/headers.ts';
 import { composed, type Middleware } from '../core/middleware.ts';
 import { type DeadReason, decide, type Outcome, type RunResult } from '../core/outcome.ts';
 import { Registry } from '../core/registry.ts';

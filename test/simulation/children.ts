@@ -1,7 +1,7 @@
 /** Child processes of a worker, as src/isolate/ has them: they start late, run one job each, and die with it. */
 import type { Delivery } from '../../src/broker/broker.ts';
-import type { JobHeaders } from '../../src/core/envelope.ts';
 import { JobCrashedError } from '../../src/core/errors.ts';
+import type { JobHeaders } from '../../src/core/headers.ts';
 import type { RunResult } from '../../src/core/outcome.ts';
 import type { Registration, Registry } from '../../src/core/registry.ts';
 import type { About } from '../../src/isolate/isolated-run.ts';

@@ -1,8 +1,8 @@
 /** One history from its first event to the moment when nothing is left to happen. */
 
 import type { MessageProperties } from '../../src/broker/broker.ts';
-import { HEADER, readHeaders } from '../../src/core/envelope.ts';
 import { PublishError } from '../../src/core/errors.ts';
+import { HEADER, readHeaders } from '../../src/core/headers.ts';
 import { Registry } from '../../src/core/registry.ts';
 import type { JobContext } from '../../src/job.ts';
 import type { Attempt } from '../../src/run/attempt.ts';

@@ -1,5 +1,5 @@
 /** A consumer on the memory server that attaches again by itself. */
-import { readDeliveryCount } from '../../core/envelope.ts';
+import { readDeliveryCount } from '../../core/headers.ts';
 import type { MessageProperties } from '../../core/message.ts';
 import type { Delivery, SubscribeOptions, Subscription } from '../broker.ts';
 import { type Hold, MemoryChannel } from './channel.ts';

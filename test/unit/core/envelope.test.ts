@@ -4,13 +4,12 @@ import fc from 'fast-check';
 import { LONGEST_DURATION_MS } from '../../../src/core/duration.ts';
 import {
   deadProperties,
-  HEADER,
   jobProperties,
-  readHeaders,
-  recordError,
   replayProperties,
   retryProperties,
 } from '../../../src/core/envelope.ts';
+import { recordError } from '../../../src/core/error-record.ts';
+import { HEADER, readHeaders } from '../../../src/core/headers.ts';
 import type { Headers, MessageProperties } from '../../../src/core/message.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5, 678);

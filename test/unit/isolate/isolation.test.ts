@@ -1,8 +1,9 @@
 /** Runs in children without a broker: suspects, and children that cannot be had. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Broker, Delivery } from '../../../src/broker/broker.ts';
-import { jobProperties, readHeaders } from '../../../src/core/envelope.ts';
+import { jobProperties } from '../../../src/core/envelope.ts';
 import { EventBus, type Events } from '../../../src/core/events.ts';
+import { readHeaders } from '../../../src/core/headers.ts';
 import type { RunResult } from '../../../src/core/outcome.ts';
 import { Registry } from '../../../src/core/registry.ts';
 import { Isolation } from '../../../src/isolate/isolation.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Delivery } from '../../../src/broker/broker.ts';
-import type { JobHeaders } from '../../../src/core/envelope.ts';
+import type { JobHeaders } from '../../../src/core/headers.ts';
 import type { Run } from '../../../src/run/run.ts';
 import { OwedSettlements, overdue } from '../../../src/run/taken-back.ts';
 
