@@ -134,6 +134,7 @@ export class BrokerClient implements Client {
     options: Omit<EnqueueOptions, 'id'> = {},
   ): Promise<Enqueued[]> {
     const { name, queue, schema } = this.#about(job, options);
+    checkMany(payloads, options);
     const dueAt = dueMoment(options, Date.now(), LONGEST_LEVELS_MS);
     const jobs: Outgoing[] = [];
     for (const payload of payloads) {
@@ -172,6 +173,7 @@ export class BrokerClient implements Client {
   }
 
   #about(job: JobClass | string, options: EnqueueOptions): About {
+    checkOptions(options);
     if (typeof job === 'string')
       return { name: checkedName(job), queue: this.#queue(options.queue ?? DEFAULT_QUEUE) };
     if (!isJobClass(job)) throw noJob(job);
@@ -266,6 +268,28 @@ function toJson(payload: unknown, name: string): string {
     throw new PayloadInvalidError(`the payload of ${name} is no JSON: ${recordError(error).message}`);
   }
   throw new PayloadInvalidError(`the payload of ${name} is no JSON: nothing is left of a ${typeof payload}`);
+}
+
+const OPTIONS: ReadonlySet<string> = new Set([
+  'queue',
+  'id',
+  'in',
+  'at',
+  'deadline',
+  'signal',
+] satisfies (keyof EnqueueOptions)[]);
+
+/** `delay: 5000`, as others call it, would run the job at once. */
+function checkOptions(options: EnqueueOptions): void {
+  for (const name in options)
+    if (!OPTIONS.has(name))
+      throw new ConfigurationError(`enqueue has no option '${name}'; it knows ${[...OPTIONS].join(', ')}`);
+}
+
+function checkMany(payloads: unknown, options: EnqueueOptions): void {
+  if (!Array.isArray(payloads)) throw new ConfigurationError('enqueueMany takes a list of payloads');
+  if (options.id !== undefined)
+    throw new ConfigurationError("enqueueMany gives each job an id of its own; 'id' is for enqueue");
 }
 
 /** `undefined` above all, which a class is while modules that import each other are still being loaded. */

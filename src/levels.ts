@@ -103,6 +103,7 @@ function refused(missing: UnroutableError, cause: unknown): UnroutableError {
   );
 }
 
+/** The levels may not stand, or be others' alone. */
 function left(options: PublishOptions, until: number): PublishOptions {
-  return { ...options, deadline: Math.max(0, until - performance.now()) };
+  return { ...options, deadline: Math.max(0, until - performance.now()), apart: true };
 }

@@ -25,6 +25,11 @@ export interface PublishOptions {
    * the message may still arrive, but never twice.
    */
   once?: boolean;
+  /**
+   * On a channel of its own: it goes to an exchange that may be missing or forbidden, for which the broker closes the
+   * channel, and what else is unconfirmed there has to be published again, though the broker may have it.
+   */
+  apart?: boolean;
 }
 
 /** One handing-over of a message. It can be settled once, and only where it was delivered. */

@@ -71,6 +71,7 @@ export class Publisher {
       unblocked: () => this.#pump(),
       awaits: () => this.#unsettled > 0,
     });
+    if (connection.isUp) void this.#keepOpen();
   }
 
   publish(publication: Publication, options: PublishOptions = {}): Promise<void> {

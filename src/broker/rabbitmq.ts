@@ -34,6 +34,15 @@ export interface RabbitBrokerOptions {
   random?: (() => number) | undefined;
 }
 
+/** The broker's own words for a login that it refuses. */
+const REFUSED_LOGIN = /ACCESS.REFUSED|403/;
+
+function whatToDo(reason: string): string {
+  return REFUSED_LOGIN.test(reason)
+    ? 'Are user and password right, and may that user use the vhost?'
+    : 'Is it running, and is the URL right?';
+}
+
 /** How long a connection may take to say goodbye. */
 const GOODBYE_MS = 2000;
 const SHORTEST_GOODBYE_MS = 100;
@@ -51,6 +60,9 @@ class RabbitBroker implements Broker {
   readonly #events = new EventEmitter();
   readonly #connections: Record<ConnectionRole, Connection>;
   readonly #publisher: Publisher;
+  /** Made when something is first published apart. */
+  #apart: Publisher | undefined;
+  readonly #maxInFlight: number;
   readonly #random: () => number;
   #closed = false;
 
@@ -70,11 +82,13 @@ class RabbitBroker implements Broker {
         emit: (event, data) => this.#emit(event, data),
       });
     this.#connections = { publishing: connection('publishing'), consuming: connection('consuming') };
-    this.#publisher = new Publisher({
-      connection: this.#connections.publishing,
-      maxInFlight: options.maxInFlight ?? 1000,
-      random: this.#random,
-    });
+    this.#maxInFlight = options.maxInFlight ?? 1000;
+    this.#publisher = this.#newPublisher();
+  }
+
+  #newPublisher(): Publisher {
+    const { publishing: connection } = this.#connections;
+    return new Publisher({ connection, maxInFlight: this.#maxInFlight, random: this.#random });
   }
 
   get status(): BrokerStatus {
@@ -106,13 +120,15 @@ class RabbitBroker implements Broker {
       if (this.#closed) throw new BrokerUnreachableError(`closed while it was connecting to ${server}`);
       await Promise.all(connections.map((connection) => connection.close(0)));
       throw new BrokerUnreachableError(
-        `no broker could be reached within ${timeout} ms; last tried ${server}: ${reason}. Is it running, and is the URL right?`,
+        `no broker could be reached within ${timeout} ms; last tried ${server}: ${reason}. ${whatToDo(reason)}`,
       );
     }
   }
 
   publish(publication: Publication, options?: PublishOptions): Promise<void> {
-    return this.#publisher.publish(publication, options);
+    if (options?.apart && !this.#closed) this.#apart ??= this.#newPublisher();
+    const publisher = options?.apart ? (this.#apart ?? this.#publisher) : this.#publisher;
+    return publisher.publish(publication, options);
   }
 
   subscribe(queue: string, options: SubscribeOptions): Subscription {
@@ -135,7 +151,7 @@ class RabbitBroker implements Broker {
   async close(timeout: number): Promise<void> {
     this.#closed = true;
     const until = performance.now() + timeout;
-    await this.#publisher.close(timeout);
+    await Promise.all([this.#publisher.close(timeout), this.#apart?.close(timeout)]);
     const goodbye = Math.max(SHORTEST_GOODBYE_MS, Math.min(GOODBYE_MS, until - performance.now()));
     await Promise.all(Object.values(this.#connections).map((connection) => connection.close(goodbye)));
   }

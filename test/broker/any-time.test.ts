@@ -85,6 +85,27 @@ it('nobody who does not use them has levels', async () => {
   expect((await queueNames()).filter((name) => name.includes('schedule-'))).toEqual([]);
 });
 
+/** Here, where no level stands yet. */
+it('the first job for later doubles none of those that are sent beside it', async () => {
+  const ids = Array.from({ length: 200 }, (_, nr) => `beside ${nr}`);
+  const beside = ids.map((id) => client.enqueue('Mail', null, { queue: 'mail', id }));
+  const later = client.enqueue('Mail', null, { queue: 'mail', in: '1h' });
+  const more = ids.map((id) => client.enqueue('Mail', null, { queue: 'mail', id: `${id} more` }));
+  await Promise.all([...beside, later, ...more]);
+  const found: string[] = [];
+  await broker.admin(async (channel) => {
+    for (
+      let one = await channel.get(names.queue('mail'));
+      one;
+      one = await channel.get(names.queue('mail'))
+    ) {
+      found.push(String(one.properties.messageId));
+      one.ack();
+    }
+  });
+  expect(found.sort()).toEqual([...ids, ...ids.map((id) => `${id} more`)].sort());
+});
+
 describe('a job for later', () => {
   it('makes its client declare the levels, exactly as planned, and comes to the second', async () => {
     const asked = await enqueueIn(3000, 'three');
