@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { prettyFactory } from 'pino-pretty';
@@ -39,6 +40,23 @@ function launch(name, args, env = {}) {
   });
   return child;
 }
+
+async function refuseWhereTaken(port, variable, what) {
+  const server = createServer();
+  const taken = await new Promise((resolve) => {
+    server.once('error', () => resolve(true));
+    server.listen(Number(port), () => resolve(false));
+  });
+  server.close();
+  if (!taken) return;
+  print(
+    'dev',
+    `port ${port}, for the ${what}, is in use; say another one: ${variable}=${Number(port) + 1} bin/dev`,
+  );
+  process.exit(1);
+}
+await refuseWhereTaken(WARREN_PORT, 'WARREN_PORT', 'worker');
+await refuseWhereTaken(PORT, 'PORT', 'page');
 
 const worker = launch('worker', [
   'dist/src/cli/main.js',
@@ -91,5 +109,8 @@ if (MANAGEMENT_URL) {
 } else {
   print('dev', `broker   ${new URL(AMQP_URL).host}`);
 }
-print('dev', 'bin/hard_worker starts one more worker, bin/rip kills them all; Ctrl-C stops everything');
+print(
+  'dev',
+  'bin/hard_worker starts one more worker, bin/rip kills them all; Ctrl-C stops everything, and the broker if it was started here',
+);
 await Promise.all(children.map((child) => child.ended));

@@ -29,8 +29,9 @@ ensure_broker() { # ensure_broker [SERIES]
 
 start_private_node() {
   local urls
+  # One that somebody else started is left running.
+  bin/broker list | grep "^$1 up " >/dev/null || STARTED="node $1"
   urls=$(bin/broker start "$1")
-  STARTED="node $1"
   export ${urls?}
   say "RabbitMQ $(bin/broker version "$1") runs at $AMQP_URL"
 }

@@ -10,13 +10,16 @@ const LEFT_OUT = /^\.|\.d\.m?ts$|\.(test|spec)\.[cm]?[tj]s$|^node_modules$/;
 
 /**
  * The job classes of a folder and its subfolders, always in the same order.
- * @throws ConfigurationError when there is no such folder, a file cannot be imported, or two classes share a name
+ * @throws ConfigurationError when there is no such folder, a file cannot be imported, a class has no perform and is no
+ * base of another, or two classes share a name
  */
 export async function loadJobClasses(folder: string): Promise<JobClass[]> {
-  const files = await codeFilesOf(folder);
   const fileOf = new Map<JobClass, string>();
-  for (const file of files)
+  for (const file of await codeFilesOf(folder))
     for (const job of jobClassesOf(await importWorker(file))) if (!fileOf.has(job)) fileOf.set(job, file);
+  const jobs = [...fileOf.keys()];
+  for (const [job, file] of fileOf) if (!canPerform(job)) refuseUnlessBase(job, jobs, file);
+  for (const job of jobs) if (!canPerform(job)) fileOf.delete(job);
   refuseDoubles(fileOf);
   return [...fileOf.keys()];
 }
@@ -60,12 +63,19 @@ async function importWorker(file: string): Promise<Record<string, unknown>> {
 function jobClassesOf(module: Record<string, unknown>): JobClass[] {
   const { default: fallback } = module;
   const inDefault = typeof fallback === 'object' && fallback !== null ? Object.values(fallback) : [];
-  return [...Object.values(module), ...inDefault].filter(canPerform);
+  return [...Object.values(module), ...inDefault].filter(isJobClass);
 }
 
-/** A base class without perform is no job by itself. */
-function canPerform(value: unknown): value is JobClass {
-  return isJobClass(value) && typeof value.prototype.perform === 'function';
+function canPerform(job: JobClass): boolean {
+  return typeof job.prototype.perform === 'function';
+}
+
+/** A base class without perform is no job by itself; any other without it has it misspelt. */
+function refuseUnlessBase(job: JobClass, all: readonly JobClass[], file: string): void {
+  if (all.some((other) => other.prototype instanceof job)) return;
+  throw new ConfigurationError(
+    `class ${job.name} in ${shown(file)} extends Job and has no perform(payload, context) method; if it is the base of others, export one of them too`,
+  );
 }
 
 function refuseDoubles(fileOf: Map<JobClass, string>): void {

@@ -60,6 +60,8 @@ function add(
   return command.action(async (queue: string, ids: string[] | object) => {
     const flags = command.optsWithGlobals<DeadFlags>();
     const chosen = Array.isArray(ids) ? ids : [];
+    if (queue.endsWith('.dead'))
+      throw new UsageError(`QUEUE is the work queue; did you mean '${queue.slice(0, -5)}'?`);
     if (queue !== UNROUTED) usable('QUEUE', () => checkQueueName(queue));
     if (name !== 'list') selectionOf(chosen, flags);
     const { settings, names } = await openPlace(flags);
@@ -183,7 +185,7 @@ async function found<T>({ queue }: DeadQueue, result: Promise<T>): Promise<T> {
     if (queue === UNROUTED) throw error;
     throw new AdminError(
       'missing',
-      `queue '${queue}' has no dead queue on this broker; is the name right, and the namespace?`,
+      `queue '${queue}' has no dead queue on this broker; is the name right (without the namespace), and the namespace?`,
     );
   }
 }

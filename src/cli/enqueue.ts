@@ -50,6 +50,8 @@ function whenOf({ in: wait, at }: EnqueueFlags): Pick<EnqueueOptions, 'in' | 'at
     ...(wait === undefined ? {} : { in: wait }),
     ...(at === undefined ? {} : { at: momentOf(at) }),
   };
+  if (wait !== undefined && /^\d+$/.test(wait))
+    throw new UsageError(`--in: '${wait}' says no unit; write ${wait}s or ${wait}ms`);
   usable(at === undefined ? '--in' : '--at', () => dueMoment(when, Date.now(), LONGEST_LEVELS_MS));
   return when;
 }

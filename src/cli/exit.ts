@@ -23,6 +23,8 @@ export function exitCodeOf(error: unknown): number {
 
 /** One sentence for what was foreseen; with the stack for what was not. */
 export function describe(error: unknown): string {
+  if (error instanceof AdminError && error.failure === 'forbidden')
+    return `${error.message}; give the user that permission (rabbitmqctl set_permissions)`;
   if (error instanceof WarrenError || error instanceof AdminError || error instanceof UsageError)
     return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { schedulesOf } from '../core/schedule.ts';
 import { type Health, healthOf } from '../health.ts';
 import { inspectBroker } from '../inspect.ts';
+import { levelsStand } from '../levels.ts';
 import { VERSION } from '../version.ts';
 import { EXIT } from './exit.ts';
 import { settingFlags } from './flags.ts';
@@ -17,20 +18,22 @@ export function addStatus(program: Command, end: Verb): void {
     .option('--check', 'exit with 1 unless all is well, for scripts and probes')
     .action(async () => {
       const flags = status.optsWithGlobals<{ json?: boolean; check?: boolean }>();
-      const health = await lookAt(await openProject(flags));
+      const { health, levels } = await lookAt(await openProject(flags));
       if (flags.json) output.json(health);
       else show(health);
+      if (levels) output.note('jobs for later wait in schedule-00 … schedule-27 and are not counted here');
       end(flags.check && health.status !== 'ok' ? EXIT.failed : EXIT.fine);
     });
   for (const option of settingFlags('queues')) status.addOption(option);
 }
 
-function lookAt({ settings, names, registry }: Project): Promise<Health> {
+function lookAt({ settings, names, registry }: Project): Promise<{ health: Health; levels: boolean }> {
   const schedules = schedulesOf(registry.all, settings.schedules).length > 0;
   const queues = [...new Set([...settings.queueTypes.keys(), ...registry.queues])];
   return visit(settings, ['consuming'], async (broker) => {
     const snapshot = await inspectBroker(broker, { names, queues, delays: registry.delays, schedules });
-    return healthOf({ version: VERSION, broker: broker.status, snapshot });
+    const health = healthOf({ version: VERSION, broker: broker.status, snapshot });
+    return { health, levels: await levelsStand(broker, names).catch(() => false) };
   });
 }
 

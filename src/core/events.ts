@@ -104,6 +104,8 @@ export interface Events {
   /** This process may not read `unrouted`, so it leaves to others what lies there. Told once. */
   'reroute.forbidden': { reason: string };
   'topology.applied': { created: string[] };
+  /** With `declare: 'verify'`: it is there, but this user may not see how it was made. */
+  'topology.unverified': { uncompared: string[] };
   /** The broker went, or did not answer, while it was being declared; it is tried again. */
   'topology.failed': { error: Error };
   /** It is consumed here, and no job class names it: what it brings goes by the sender's choice. Or it is misspelt. */

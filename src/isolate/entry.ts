@@ -17,7 +17,7 @@ if (parentPort) {
   watchParent({ parentPid: birth.parentPid, graceMs: 0 });
   // One that can hear goes by itself: its parent has ended, or wants it no more.
   process.on('disconnect', () => process.exit(0));
-  // A signal to the whole group is for the parent, which says what becomes of the job.
+  // Whoever signals every process of a service means the parent, which says what becomes of the job.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {});
   const port: Port = {
     post: (message) =>

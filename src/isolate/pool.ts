@@ -241,7 +241,9 @@ export class Place {
     const booting = this.#settle !== undefined;
     if (booting && !this.#ending)
       this.#fail(
-        new ChildStartError(`a ${this.#options.kind} for isolated jobs ended at its start: ${death.stderr}`),
+        new ChildStartError(
+          `a ${this.#options.kind} for isolated jobs ended at its start (${death.signal ?? `exit code ${death.exitCode}`}): ${death.stderr || 'it said nothing'}`,
+        ),
         death,
       );
     else if (booting) this.#settle?.down(new ChildStartError('it was ended'));

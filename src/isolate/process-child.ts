@@ -13,6 +13,8 @@ const LEAVE_MS = 2_000;
 export const makeProcess: MakeChild = (birth, watcher) => {
   const child = fork(fileURLToPath(ENTRY), [JSON.stringify(birth)], {
     serialization: 'advanced',
+    // A group of its own: Ctrl-C in a terminal is for the parent, which says what becomes of the job.
+    detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     execArgv: [...inheritedFlags(process.execArgv), ...(FROM_SOURCES ? ['--import', urlOf('tsx')] : [])],
   });

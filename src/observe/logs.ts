@@ -180,6 +180,11 @@ const LINES: { readonly [E in EventName]: Line<E> } = {
     text: 'topology declared',
     fields: same,
   },
+  'topology.unverified': {
+    level: 'warn',
+    text: 'topology is there, but this user may not compare it (no configure permission)',
+    fields: same,
+  },
   'topology.failed': {
     level: 'warn',
     text: 'topology not declared yet',

@@ -76,6 +76,8 @@ export class Numbers {
     this.#knownJobs = new Set(jobs.map(({ name }) => name));
     this.#knownQueues = new Set([...queues, ...jobs.map(({ queue }) => queue)]);
     for (const { name, queue } of jobs) this.job(name, queue);
+    // What a queue brings for classes that are not here is parked, and counted from 0 as well.
+    for (const queue of queues) this.job(UNKNOWN, queue);
     for (const queue of this.#knownQueues) this.queue(queue);
     this.#ticks = new Map(schedules.map((schedule) => [schedule, tickSeries(this.#metrics, schedule)]));
     this.#lastSuccess = lastSuccessIn(registry);

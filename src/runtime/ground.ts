@@ -50,7 +50,10 @@ export class Ground {
   async #declareOnce(): Promise<void> {
     const { broker, topology, declare } = this.#it;
     if (declare === 'full') await this.#apply();
-    if (declare === 'verify') await verifyTopology(broker, topology);
+    if (declare !== 'verify') return;
+    const { differences } = await verifyTopology(broker, topology);
+    const uncompared = differences.map(({ what, name }) => `${what} '${name}'`);
+    if (uncompared.length > 0) this.#it.bus.emit('topology.unverified', { uncompared });
   }
 
   /** Puts back what is missing, where this process may. Many may ask at once. */

@@ -107,3 +107,20 @@ it.each(['', 'x'.repeat(256), 'cut in two \ud83d', 7 as never])('a client refuse
   });
   await client.close();
 });
+
+it.each<[string, unknown, RegExp]>([
+  ['an option of other systems', { delay: 5000 }, /no option 'delay'; it knows queue, id, in, at/],
+  ['an option that is misspelt', { qeue: 'mail' }, /no option 'qeue'/],
+])('enqueue and enqueueMany refuse %s', async (_what, options, words) => {
+  const client = await createClient({ broker: createTestServer().broker() });
+  await expect(client.enqueue('Mail', null, options as never)).rejects.toThrow(words);
+  await expect(client.enqueueMany('Mail', [null], options as never)).rejects.toThrow(words);
+  await client.close();
+});
+
+it('enqueueMany refuses what is no list, and one id for all', async () => {
+  const client = await createClient({ broker: createTestServer().broker() });
+  await expect(client.enqueueMany('Mail', 'abc' as never)).rejects.toThrow('takes a list of payloads');
+  await expect(client.enqueueMany('Mail', [1, 2], { id: 'x' } as never)).rejects.toThrow('an id of its own');
+  await client.close();
+});

@@ -63,6 +63,7 @@ describe('log lines', () => {
     ['topology.applied', { created: ['mail'] }, 'info'],
     ['topology.applied', { created: [] }, 'debug'],
     ['topology.failed', { error: new Error('gone') }, 'warn'],
+    ['topology.unverified', { uncompared: ["queue 'mail'"] }, 'warn'],
     ['drain.finished', { released: 0, unsent: 0, durationMs: 1 }, 'info'],
     ['drain.finished', { released: 1, unsent: 0, durationMs: 1 }, 'warn'],
   ])('%s with %j is %s', (name, event, level) => {

@@ -132,6 +132,11 @@ describe('exit code 78 and a sentence', () => {
       { 'workers/a.ts': job('A'), 'workers/b.ts': job('B', "static jobName = 'A'") },
       /two job classes are called 'A', in workers\/a\.ts and in workers\/b\.ts; give one of them a static jobName/,
     ],
+    [
+      'a class whose perform is misspelt',
+      { 'workers/a.ts': job('A'), 'workers/b.ts': job('B').replace('perform', 'preform') },
+      /class B in workers\/b\.ts extends Job and has no perform\(payload, context\) method/,
+    ],
     ['a job that cannot be', { 'workers/a.ts': job('A', "static timeout = 'soon'") }, /job A: timeout/],
     [
       'a queue that cannot be',

@@ -43,7 +43,7 @@ describe('exit code 2: the command line is wrong', () => {
     [`enqueue Name {} --id ${'é'.repeat(128)}`, /--id: the id of a job/],
     ['enqueue Name {} --queue jobs', /--queue: .*warren keeps that name/],
     ['enqueue Name {} --in soon', /--in: .*"soon" is no duration/],
-    ['enqueue Name {} --in 30', /--in: .*"30" is no duration/],
+    ['enqueue Name {} --in 30', /--in: '30' says no unit; write 30s or 30ms/],
     ['enqueue Name {} --in 3107d', /--in: .*at most 3106d21h24m15s/],
     ['enqueue Name {} --at tomorrow', /--at: 'tomorrow' is no moment/],
     ['enqueue Name {} --at 2027-01-01T08:00', /--at: .*date, time and offset/],
@@ -54,7 +54,7 @@ describe('exit code 2: the command line is wrong', () => {
     ['dead discard mail job-1 --all', /either ids or --all/],
     ['dead list', /missing required argument 'queue'/],
     ['dead list mail --limit none', /--limit: 'none' is no whole number/],
-    ['dead list mail.dead', /QUEUE: .*warren keeps that name/],
+    ['dead list mail.dead', /QUEUE is the work queue; did you mean 'mail'\?/],
   ])('warren %s', async (line, sentence) => {
     // A URL nobody answers at: a slip is told before anything is tried.
     const { code, stdout, stderr } = await warren(line.split(' '), { AMQP_URL: 'amqp://127.0.0.1:1' });

@@ -1,13 +1,14 @@
 import { expect, it } from '@jest/globals';
 import { type AdminChannel, AdminError, type AdminFailure, type Broker } from '../../../src/broker/broker.ts';
 import { EventBus } from '../../../src/core/events.ts';
+import type { DeclareMode } from '../../../src/options.ts';
 import { Ground } from '../../../src/runtime/ground.ts';
 import { createTestServer } from '../../../src/testing.ts';
 import { namesFor } from '../../../topology/names.ts';
 import { planTopology } from '../../../topology/plan.ts';
 
 /** On a broker that fails like this, in this order, before it works. */
-async function groundOn(failures: AdminFailure[]) {
+async function groundOn(failures: AdminFailure[], declare: DeclareMode = 'full') {
   const broker = createTestServer().broker();
   await broker.connect({ timeout: 1000 });
   const failing: Pick<Broker, 'admin'> = {
@@ -20,8 +21,9 @@ async function groundOn(failures: AdminFailure[]) {
   const told: string[] = [];
   bus.on('topology.failed', ({ error }) => void told.push(error.message));
   bus.on('topology.applied', () => void told.push('applied'));
+  bus.on('topology.unverified', ({ uncompared }) => void told.push(...uncompared));
   const topology = planTopology({ names: namesFor(), queues: [{ name: 'mail' }], delays: [3000] });
-  return { told, ground: new Ground({ broker: failing, bus, topology, declare: 'full' }) };
+  return { told, ground: new Ground({ broker: failing, bus, topology, declare }) };
 }
 
 it('is declared in the end where the broker did not answer, since it was there before', async () => {
@@ -42,4 +44,11 @@ it('goes on no longer than its runtime', async () => {
 it('what it may not declare stays an error', async () => {
   const { ground } = await groundOn(['forbidden']);
   await expect(ground.declare()).rejects.toThrow('forbidden');
+});
+
+it('says what is there and could not be compared', async () => {
+  const { ground, told } = await groundOn(Array(100).fill('forbidden'), 'verify');
+  await ground.declare();
+  expect(told).toContain("queue 'mail'");
+  expect(told).toContain("exchange 'jobs'");
 });
