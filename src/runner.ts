@@ -175,7 +175,7 @@ export class Runner {
       while (this.#slots.free) {
         const delivery = this.#nextSuspect() ?? this.#intake.next();
         if (!delivery) return;
-        if (this.#known.hasEnded(delivery)) continue;
+        if (this.#known.dealtWithMeanwhile(delivery)) continue;
         this.#slots.take();
         this.#begin(delivery);
       }

@@ -41,12 +41,14 @@ export class KnownRuns {
     );
   }
 
-  /** As `dealtWith`, of one that waited here meanwhile: its run may have ended on another copy of it. */
-  hasEnded(delivery: Delivery): boolean {
+  /** As `dealtWith`, of one that waited here meanwhile: its run may go on, or have ended, on another copy of it. */
+  dealtWithMeanwhile(delivery: Delivery): boolean {
     const { messageId: id } = delivery.properties;
     if (id === undefined || !mayBeKnown(delivery)) return false;
     const headers = this.#headers(delivery);
-    return headers !== undefined && this.#hasAcked(id, headers, delivery);
+    return (
+      headers !== undefined && (this.#hasAcked(id, headers, delivery) || this.#goesOn(id, headers, delivery))
+    );
   }
 
   /** Settled for good, whether or not the ack arrives. */
@@ -94,11 +96,19 @@ export class KnownRuns {
       if (run.id !== id || !sameRun(run.headers, headers)) continue;
       if (!run.delivery.body.equals(delivery.body)) continue;
       if (!run.delivery.live) run.delivery = delivery;
-      // The broker doubled it, and will hand out the other one again if this process dies.
-      else if (isTick(delivery)) delivery.ack();
+      else if (isSecondCopy(run, headers, delivery)) delivery.ack();
       else continue;
       return true;
     }
     return false;
   }
+}
+
+/**
+ * Of a retry whose confirm was lost, or of what the broker doubled. The one that the run holds stays until it is settled,
+ * and is handed out again if this process dies. Not of a run that is over: a snooze comes back as the same run, and may
+ * do so before its confirm. Two foreign messages that say nothing of when they were enqueued may look alike on purpose.
+ */
+function isSecondCopy(run: Run, headers: JobHeaders, delivery: Delivery): boolean {
+  return !run.ended && (isTick(delivery) || headers.enqueuedAt !== undefined);
 }

@@ -1,6 +1,8 @@
 /** Promise 3: what comes back to the process that had it is not run again, unless it has to be. */
 import { expect, it } from '@jest/globals';
+import { connect } from 'amqplib';
 import { Job, type JobContext, snooze } from 'warren';
+import { amqpUrl } from '../support/broker.ts';
 import { startProxy } from '../support/proxy.ts';
 import { startRuntime } from '../support/runtime.ts';
 import { until } from '../support/until.ts';
@@ -129,6 +131,36 @@ it('runs it again, as the same attempt, when the run failed while the connection
   await proxy.resume();
   await done;
   expect(runs.map(({ attempt }) => attempt)).toEqual([1, 1, 2]);
+});
+
+it('a second copy that comes back while the first one runs here is settled with it, and not run beside it', async () => {
+  closeGate();
+  await using declared = await startRuntime([Gated]);
+  await declared.stop();
+  const { namespace } = declared;
+  const queue = `${namespace}.gated`;
+  // As a retry whose confirm was lost leaves two; and as a worker that had both and died gives them back.
+  const dead = await connect(amqpUrl());
+  const channel = await dead.createConfirmChannel();
+  const headers = { 'warren-attempt': 2, 'warren-enqueued-at': Date.now() };
+  const twin = { messageId: 'twin', type: 'Gated', headers };
+  for (const _ of [1, 2]) channel.publish('', queue, Buffer.from('{}'), twin);
+  await channel.waitForConfirms();
+  for (const nr of [1, 2]) await until(() => channel.get(queue), { what: `twin ${nr}` });
+  await dead.close();
+
+  await using started = await startRuntime([Gated], { namespace });
+  await started.client.enqueue(Gated, {}, { id: 'after' });
+  await until(() => runs.some(({ id }) => id === 'after'), { what: 'the one behind them' });
+  open();
+  expect(await started.stop()).toBe(0);
+  expect(runs.map(({ id, attempt }) => [id, attempt])).toEqual([
+    ['twin', 2],
+    ['after', 1],
+  ]);
+  const look = await connect(amqpUrl());
+  expect(await (await look.createChannel()).get(queue)).toBe(false);
+  await look.close();
 });
 
 it('a snoozed job is run again each time it comes back', async () => {

@@ -35,6 +35,10 @@ export interface Violation {
 }
 
 /** One run of `perform`. */
+function runName(id: string, attempt: number): string {
+  return `${id}, attempt ${attempt}`;
+}
+
 export interface Run {
   id: string;
   /** The stored message it came from. */
@@ -146,7 +150,7 @@ export class Ledger {
         this.break('run-twice-at-once', where);
     if (attempt > 1) this.#checkRetry(entry, attempt, now, waits[attempt - 2] ?? 0, where);
     entry.runs++;
-    this.#begunIn.set(owner, (this.#begunIn.get(owner) ?? new Set()).add(copy));
+    this.#begunIn.set(owner, (this.#begunIn.get(owner) ?? new Set()).add(runName(id, attempt)));
     this.#running.add(run);
   }
 
@@ -157,9 +161,9 @@ export class Ledger {
       this.break('too-early', `${where}: ${now - failedAt} ms after its failure instead of ${wait}`);
   }
 
-  /** Whether this process has begun a run of that copy. */
-  hasBegun(owner: Owner, copy: string): boolean {
-    return this.#begunIn.get(owner)?.has(copy) === true;
+  /** Whether this process has begun that attempt, on whichever copy: it may settle it with another that comes back. */
+  hasBegun(owner: Owner, id: string, attempt: number): boolean {
+    return this.#begunIn.get(owner)?.has(runName(id, attempt)) === true;
   }
 
   /** The copies that this process has finished. */

@@ -259,8 +259,10 @@ export class World implements Surroundings, Watcher {
       for (const { copy, properties } of channel.heldSince(began)) {
         // What a leader holds goes back with its channel.
         if (this.#ofSchedules(copy.slice(0, copy.indexOf('#')))) continue;
-        const { messageId = '' } = properties;
-        if (this.ledger.hasBegun(worker, copy) || this.ledger.get(messageId).plan.foreign) continue;
+        const { messageId = '', headers } = properties;
+        const attempt = Number(headers['warren-attempt'] ?? 1);
+        if (this.ledger.hasBegun(worker, messageId, attempt) || this.ledger.get(messageId).plan.foreign)
+          continue;
         this.ledger.break('kept-while-draining', `${messageId} (${copy}) by ${worker.name}`);
       }
   }
