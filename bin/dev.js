@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { prettyFactory } from 'pino-pretty';
@@ -41,23 +40,6 @@ function launch(name, args, env = {}) {
   return child;
 }
 
-async function refuseWhereTaken(port, variable, what) {
-  const server = createServer();
-  const taken = await new Promise((resolve) => {
-    server.once('error', () => resolve(true));
-    server.listen(Number(port), () => resolve(false));
-  });
-  server.close();
-  if (!taken) return;
-  print(
-    'dev',
-    `port ${port}, for the ${what}, is in use; say another one: ${variable}=${Number(port) + 1} bin/dev`,
-  );
-  process.exit(1);
-}
-await refuseWhereTaken(WARREN_PORT, 'WARREN_PORT', 'worker');
-await refuseWhereTaken(PORT, 'PORT', 'page');
-
 const worker = launch('worker', [
   'dist/src/cli/main.js',
   'work',
@@ -86,19 +68,21 @@ worker.ended.then(() => {
   if (!stopping) print('dev', 'its jobs are safe; bin/hard_worker starts another worker');
 });
 
-// The worker declares the queues; a page that is up before them would refuse its first visitor.
-async function workerIsReady() {
-  for (let tries = 0; tries < 300 && !stopping && worker.exitCode === null; tries++) {
-    const ready = await fetch(`http://localhost:${WARREN_PORT}/readyz`).catch(() => undefined);
-    if (ready?.ok) return;
+async function green(child, url) {
+  for (let tries = 0; tries < 300 && !stopping && child.exitCode === null; tries++) {
+    const answer = await fetch(url).catch(() => undefined);
+    if (answer?.ok) return;
     await pause(100);
   }
 }
 
-await workerIsReady();
+// The worker declares the queues; a page that is up before them would refuse its first visitor.
+await green(worker, `http://localhost:${WARREN_PORT}/readyz`);
 if (!stopping) {
   const env = { PORT, WORKER_URL: `http://localhost:${WARREN_PORT}` };
-  children.push(launch('page', ['--import', 'tsx', 'examples/web.ts'], env));
+  const web = launch('page', ['--import', 'tsx', 'examples/web.ts'], env);
+  children.push(web);
+  await green(web, `http://localhost:${PORT}/healthz`);
 }
 
 print('dev', `page     ${page}`);
