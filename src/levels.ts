@@ -4,6 +4,7 @@ import { LONGEST_LEVELS_S, levelRoute } from '../topology/levels.ts';
 import type { Names } from '../topology/names.ts';
 import { planLevels } from '../topology/plan.ts';
 import { AdminError, type Broker, type Publication, type PublishOptions } from './broker/broker.ts';
+import { withHeaders } from './core/envelope.ts';
 import { TopologyMismatchError, UnroutableError } from './core/errors.ts';
 import type { Headers } from './core/message.ts';
 import { settledWithin } from './deadline.ts';
@@ -39,9 +40,10 @@ export class Levels {
 
   /** `publication` so that it waits for so many whole seconds, and then takes the way of what falls due. */
   delayed(publication: Omit<Publication, 'exchange'>, seconds: number): Publication {
-    const { properties } = publication;
-    const headers: Headers = { ...properties.headers, CC: levelRoute(seconds).keys };
-    return { ...publication, exchange: this.#it.names.later, properties: { ...properties, headers } };
+    const { routingKey, body, properties } = publication;
+    const headers: Headers = Object.assign({}, properties.headers);
+    headers.CC = levelRoute(seconds).keys;
+    return { exchange: this.#it.names.later, routingKey, body, properties: withHeaders(properties, headers) };
   }
 
   /**
@@ -103,7 +105,7 @@ function refused(missing: UnroutableError, cause: unknown): UnroutableError {
   );
 }
 
-/** The levels may not stand, or be others' alone. */
-function left(options: PublishOptions, until: number): PublishOptions {
-  return { ...options, deadline: Math.max(0, until - performance.now()), apart: true };
+/** Apart: the levels may not stand, or be others' alone. (A literal: see core/events.ts.) */
+function left({ signal, once = false }: PublishOptions, until: number): PublishOptions {
+  return { signal, once, deadline: Math.max(0, until - performance.now()), apart: true };
 }

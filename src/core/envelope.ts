@@ -129,6 +129,11 @@ export function traceOf(headers: Headers): Headers {
   return Object.fromEntries(entries.filter(([, value]) => typeof value === 'string'));
 }
 
+/** The same message with these headers. */
+export function withHeaders(from: MessageProperties, headers: Headers): MessageProperties {
+  return copied(from, from.messageId, headers);
+}
+
 function asTable({ name, message, stack }: ErrorRecord): Record<string, string> {
   const table: Record<string, string> = { name: cut(name), message: cut(message) };
   if (stack !== undefined) table.stack = cut(stack);
