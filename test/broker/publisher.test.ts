@@ -1,89 +1,17 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Broker, Publication } from '../../src/broker/broker.ts';
-import { createRabbitBroker, type RabbitBrokerOptions } from '../../src/broker/rabbitmq.ts';
+/** Promise 1 at its source: what the publisher keeps, refuses and gives up, each without harm to the others. */
+import { describe, expect, it } from '@jest/globals';
 import {
-  BlockedError,
   ClosedError,
   DeadlineError,
   PayloadInvalidError,
-  PayloadTooLargeError,
   RefusedError,
   UnroutableError,
 } from '../../src/core/errors.ts';
-import { amqpUrl, canStartBrokers, type PrivateBroker, startPrivateBroker } from '../support/broker.ts';
-import { testNamespace } from '../support/namespace.ts';
-import { type FaultProxy, startProxy } from '../support/proxy.ts';
+import { amqpUrl } from '../support/broker.ts';
+import { publications, to, took, untilItTakesLess } from '../support/publications.ts';
 import { until } from '../support/until.ts';
 
-const namespace = testNamespace();
-const ends: (() => unknown)[] = [];
-let queues = 0;
-
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
-afterAll(() => namespace.remove());
-
-async function connected(url = amqpUrl(), options: Partial<RabbitBrokerOptions> = {}): Promise<Broker> {
-  const broker = createRabbitBroker({ urls: [url], ...options });
-  ends.push(() => broker.close(0));
-  await broker.connect({ timeout: 30_000 });
-  return broker;
-}
-
-async function proxy(target = amqpUrl()): Promise<FaultProxy> {
-  const made = await startProxy(target);
-  ends.push(() => made.close());
-  return made;
-}
-
-async function declare(broker: Broker, more: Record<string, string | number> = {}): Promise<string> {
-  const name = namespace.of(`publisher-${++queues}`);
-  await broker.admin((channel) =>
-    channel.declareQueue({ name, arguments: { 'x-queue-type': 'quorum', ...more } }),
-  );
-  return name;
-}
-
-function to(routingKey: string, id = 'x', more: Partial<Publication> = {}): Publication {
-  const properties = { messageId: id, type: 'Test', headers: { 'warren-attempt': 1 } };
-  return { exchange: '', routingKey, body: Buffer.from(id), properties, ...more };
-}
-
-/**
- * Takes all that is in a queue, in which so many different ones are. (A passive declare would not do to know how many:
- * it says 0 while the queue is slow to answer. A get waits for it.)
- */
-async function idsIn(broker: Broker, queue: string, count: number): Promise<string[]> {
-  const ids: string[] = [];
-  const subscription = broker.subscribe(queue, {
-    prefetch: 1000,
-    onDelivery: (delivery) => {
-      ids.push(String(delivery.properties.messageId));
-      delivery.ack();
-    },
-  });
-  await until(() => new Set(ids).size >= count, { what: `${count} messages` });
-  expect(await subscription.close(30_000)).toBe(true);
-  await broker.admin(async (channel) => {
-    for (let message = await channel.get(queue); message; message = await channel.get(queue)) {
-      ids.push(String(message.properties.messageId));
-      message.ack();
-    }
-  });
-  return ids;
-}
-
-async function took(work: Promise<unknown>): Promise<number> {
-  const began = performance.now();
-  await work;
-  return performance.now() - began;
-}
-
-/** A busy machine adds to what something takes and never takes away: once in less than `ms` shows it. */
-function untilItTakesLess(ms: number, measure: () => Promise<number>): Promise<unknown> {
-  return until(async () => (await measure()) < ms, { what: `it to take less than ${ms} ms` });
-}
+const { connected, proxy, declare, idsIn } = publications();
 
 describe('publishing', () => {
   it('keeps what it says it kept, with its properties, in order', async () => {
@@ -348,93 +276,4 @@ describe('closing', () => {
     expect(errors).toEqual(errors.map(() => expect.objectContaining({ message })));
     expect(errors.length).toBeGreaterThan(0);
   });
-});
-
-describe('an alarm of the broker', () => {
-  let own: PrivateBroker | undefined;
-  let able = false;
-
-  beforeAll(async () => {
-    able = await canStartBrokers();
-    if (able) own = await startPrivateBroker(undefined, { conf: 'max_message_size = 100000' });
-  }, 120_000);
-  afterAll(() => own?.remove());
-
-  /** In force when it resolves. */
-  async function memory(watermark: '0' | '0.6'): Promise<void> {
-    await own?.ctl('set_vm_memory_high_watermark', watermark);
-    const alarms = async () => (await own?.ctl('eval', 'rabbit_alarm:get_alarms().'))?.includes('memory');
-    await until(async () => (await alarms()) === (watermark === '0'), { what: 'the alarm' });
-  }
-
-  it('blocks until the deadline, is told, and ends', async () => {
-    if (!own) return;
-    const broker = await connected(own.url);
-    const told: unknown[] = [];
-    broker.on('blocked', (data) => told.push(data));
-    broker.on('unblocked', (data) => told.push(data));
-    const queue = await declare(broker);
-    await memory('0');
-    // A connection hears of the alarm by its first publication.
-    const first = broker.publish(to(queue, 'first'), { deadline: 10_000 });
-    await expect(first).rejects.toThrow(BlockedError);
-    expect(told).toHaveLength(1);
-    expect(broker.status.blocked).toMatch(/memory/);
-    const unsent = broker.publish(to(queue, 'unsent'), { deadline: 100 });
-    await expect(unsent).rejects.toThrow(BlockedError);
-    await expect(unsent).rejects.toThrow(/memory.*never sent/);
-    const patient = broker.publish(to(queue, 'patient'), { deadline: 60_000 });
-    await memory('0.6');
-    await patient;
-    expect(told).toHaveLength(2);
-    expect(broker.status.blocked).toBeUndefined();
-    expect(await idsIn(broker, queue, 2)).toEqual(['first', 'patient']);
-  });
-
-  it('does not hold up closing', async () => {
-    if (!own) return;
-    const { url } = own;
-    await memory('0');
-    const outcomes: string[] = [];
-    await untilItTakesLess(1500, async () => {
-      const broker = await connected(url);
-      const queue = await declare(broker);
-      const publishing = broker.publish(to(queue), { deadline: 200 });
-      outcomes.push(...(await Promise.allSettled([publishing])).map(({ status }) => status));
-      return took(broker.close(300));
-    });
-    expect(new Set(outcomes)).toEqual(new Set(['rejected']));
-    await memory('0.6');
-  });
-
-  it('a body larger than the broker takes harms itself alone', async () => {
-    if (!own) return;
-    const broker = await connected(own.url);
-    const queue = await declare(broker);
-    const before = broker.publish(to(queue, 'before'));
-    const large = broker.publish(to(queue, 'large', { body: Buffer.alloc(100_001) }));
-    const after = broker.publish(to(queue, 'after'));
-    await expect(large).rejects.toThrow(PayloadTooLargeError);
-    await expect(large).rejects.toThrow(/100001 bytes is larger than the broker takes/);
-    await Promise.all([before, after]);
-    expect(new Set(await idsIn(broker, queue, 2))).toEqual(new Set(['before', 'after']));
-  });
-
-  it('a broker that is killed in the middle keeps all that it confirmed', async () => {
-    if (!own) return;
-    const broker = await connected(own.url);
-    const queue = await declare(broker);
-    // 3.10 keeps the registration of a new quorum queue in memory for some seconds: killed before, it loses the queue.
-    await own.ctl('eval', '[dets:sync(Table) || Table <- dets:all()].');
-    const ids = Array.from({ length: 3000 }, (_, index) => `${index}`);
-    let kept = 0;
-    const publishing = Promise.all(
-      ids.map((id) => broker.publish(to(queue, id), { deadline: 90_000 }).then(() => kept++)),
-    );
-    await until(() => kept > 500, { every: 1 });
-    await own.kill();
-    await own.start();
-    await publishing;
-    expect(new Set(await idsIn(broker, queue, 3000))).toEqual(new Set(ids));
-  }, 150_000);
 });

@@ -2,7 +2,7 @@
 import { expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
 import { Job, type JobContext } from 'warren';
-import { amqpUrl, startPrivateBroker } from '../support/broker.ts';
+import { amqpUrl } from '../support/broker.ts';
 import { startRuntime } from '../support/runtime.ts';
 import { until } from '../support/until.ts';
 
@@ -94,41 +94,3 @@ it('says so where a retry is dead because nothing of its error can be added', as
   await until(inDeadQueue, { what: 'it in the dead queue' });
   expect(attempts).toEqual([1]);
 });
-
-it('waits with its retry while the broker takes no messages, and then goes on', async () => {
-  attempts = [];
-  const broker = await startPrivateBroker();
-  try {
-    await using started = await startRuntime([FailsWhenTold], { url: broker.url }, { clientUrl: broker.url });
-    const blocked = new Promise((resolve) => started.runtime.on('broker.blocked', resolve));
-    const done = new Promise((resolve) => started.runtime.on('job.succeeded', resolve));
-    await started.client.enqueue(FailsWhenTold, null);
-    await until(() => attempts.length === 1, { what: 'the first attempt' });
-    await broker.ctl('set_vm_memory_high_watermark', '0.0001');
-    const alarms = () => broker.ctl('eval', 'rabbit_alarm:get_alarms().');
-    await until(async () => (await alarms()).includes('memory'), { what: 'the alarm' });
-    fail();
-    await blocked;
-    expect(attempts).toEqual([1]);
-    await broker.ctl('set_vm_memory_high_watermark', '0.6');
-    await done;
-    expect(attempts).toEqual([1, 2]);
-  } finally {
-    await broker.remove();
-  }
-});
-
-let fail: () => void = () => {};
-const told = new Promise<void>((resolve) => {
-  fail = resolve;
-});
-
-class FailsWhenTold extends Job {
-  static override queue = 'told';
-  static override retry = { attempts: 2, backoff: ['300ms'] };
-  async perform(_: unknown, { attempt }: JobContext) {
-    attempts.push(attempt);
-    await told;
-    if (attempt === 1) throw new Error('as told');
-  }
-}

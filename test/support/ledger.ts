@@ -3,7 +3,7 @@
  * A line is one write of less than a page at the end of the file, so lines of several processes never mix,
  * and what was written stays when its process is killed.
  */
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -42,12 +42,29 @@ export function note(
 
 export class Ledger {
   readonly path = join(mkdtempSync(join(tmpdir(), 'warren-ledger-')), 'ledger.jsonl');
+  readonly #entries: Entry[] = [];
+  /** Bytes of the file that are in `#entries`: tests look again and again, and it only grows. */
+  #read = 0;
 
   /** All whole lines so far. */
   get entries(): Entry[] {
-    if (!existsSync(this.path)) return [];
-    const lines = readFileSync(this.path, 'utf8').split('\n').slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as Entry);
+    const added = this.#rest();
+    const whole = added.subarray(0, added.lastIndexOf(10) + 1);
+    this.#read += whole.length;
+    for (const line of whole.toString().split('\n').slice(0, -1))
+      this.#entries.push(JSON.parse(line) as Entry);
+    return [...this.#entries];
+  }
+
+  /** What was written since. */
+  #rest(): Buffer {
+    const file = openSync(this.path, 'a+'); // made where no job has begun yet
+    try {
+      const rest = Buffer.alloc(fstatSync(file).size - this.#read);
+      return rest.subarray(0, readSync(file, rest, 0, rest.length, this.#read));
+    } finally {
+      closeSync(file);
+    }
   }
 
   starts(): Entry[] {

@@ -6,7 +6,7 @@ export interface UntilOptions {
   within?: number;
   /** What is waited for, in words: the message of a failure. */
   what?: string;
-  /** ms between two looks. */
+  /** ms between two looks; default: a tenth of the time waited so far, from 10 to 100. */
   every?: number;
 }
 
@@ -16,9 +16,10 @@ export interface UntilOptions {
  */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  { within = 30_000, what = 'a condition', every = 20 }: UntilOptions = {},
+  { within = 30_000, what = 'a condition', every }: UntilOptions = {},
 ): Promise<NonNullable<T>> {
-  const deadline = Date.now() + within;
+  const began = Date.now();
+  const deadline = began + within;
   let last: unknown;
   for (;;) {
     const isLast = Date.now() >= deadline;
@@ -30,7 +31,8 @@ export async function until<T>(
       last = error;
     }
     if (isLast) throw tooLate(what, within, last);
-    await pause(every);
+    // Looking costs what is looked at time: a long wait may be told of its end a little later.
+    await pause(every ?? Math.min(100, Math.max(10, (Date.now() - began) / 10)));
   }
 }
 
