@@ -60,8 +60,7 @@ const PATIENCE_MS = 4_000;
 /** For channels opened from now on; the interval of the looks is no key of rabbitmq.conf. */
 async function impatient(): Promise<PrivateBroker> {
   const broker = await startPrivateBroker();
-  await broker.ctl(
-    'eval',
+  await broker.eval(
     `[application:set_env(rabbit, K, V) || {K, V} <- [{consumer_timeout, ${PATIENCE_MS}}, {channel_tick_interval, 500}]].`,
   );
   return broker;

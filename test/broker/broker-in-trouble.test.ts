@@ -6,6 +6,7 @@ import {
   canStartBrokers,
   NO_BROKERS,
   type PrivateBroker,
+  setMemoryAlarm,
   startPrivateBroker,
   untilNewQueuesSurvive,
 } from '../support/broker.ts';
@@ -40,20 +41,13 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('a broker in trouble', () => 
   }, 240_000);
   afterAll(() => own?.remove());
 
-  /** In force when it resolves. */
-  async function memory(watermark: '0' | '0.6'): Promise<void> {
-    await own.ctl('set_vm_memory_high_watermark', watermark);
-    const alarms = async () => (await own.ctl('eval', 'rabbit_alarm:get_alarms().')).includes('memory');
-    await until(async () => (await alarms()) === (watermark === '0'), { what: 'the alarm' });
-  }
-
   it('blocks until the deadline, is told, and takes messages again', async () => {
     const broker = await connected(own.url);
     const told: unknown[] = [];
     broker.on('blocked', (data) => told.push(data));
     broker.on('unblocked', (data) => told.push(data));
     const queue = await declare(broker);
-    await memory('0');
+    await setMemoryAlarm(own, true);
     // A connection hears of the alarm by its first publication.
     const first = broker.publish(to(queue, 'first'), { deadline: 10_000 });
     await expect(first).rejects.toThrow(BlockedError);
@@ -63,7 +57,7 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('a broker in trouble', () => 
     await expect(unsent).rejects.toThrow(BlockedError);
     await expect(unsent).rejects.toThrow(/memory.*never sent/);
     const patient = broker.publish(to(queue, 'patient'), { deadline: 60_000 });
-    await memory('0.6');
+    await setMemoryAlarm(own, false);
     await patient;
     expect(told).toHaveLength(2);
     expect(broker.status.blocked).toBeUndefined();
@@ -72,7 +66,7 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('a broker in trouble', () => 
 
   it('does not hold up closing while it takes nothing', async () => {
     const { url } = own;
-    await memory('0');
+    await setMemoryAlarm(own, true);
     const outcomes: string[] = [];
     await untilItTakesLess(1500, async () => {
       const broker = await connected(url);
@@ -82,7 +76,7 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('a broker in trouble', () => 
       return took(broker.close(300));
     });
     expect(new Set(outcomes)).toEqual(new Set(['rejected']));
-    await memory('0.6');
+    await setMemoryAlarm(own, false);
   });
 
   it('holds up a retry until the alarm is over', async () => {
@@ -92,11 +86,11 @@ describeWhere(await canStartBrokers(), NO_BROKERS)('a broker in trouble', () => 
     const done = new Promise((resolve) => started.runtime.on('job.succeeded', resolve));
     await started.client.enqueue(FailsWhenTold, null);
     await until(() => attempts.length === 1, { what: 'the first attempt' });
-    await memory('0');
+    await setMemoryAlarm(own, true);
     fail();
     await blocked;
     expect(attempts).toEqual([1]);
-    await memory('0.6');
+    await setMemoryAlarm(own, false);
     await done;
     expect(attempts).toEqual([1, 2]);
   });

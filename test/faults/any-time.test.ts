@@ -137,7 +137,7 @@ async function onLevels(): Promise<number> {
 async function untilAllQueuesAreLed(): Promise<void> {
   const isQuorum = 'amqqueue:get_type(Q) =:= rabbit_quorum_queue';
   const ask = `[{ok, _, _} = ra:members(amqqueue:get_pid(Q), 5000) || Q <- rabbit_amqqueue:list(), ${isQuorum}], ok.`;
-  await until(async () => (await node.ctl('eval', ask)).trim() === 'ok', {
+  await until(async () => (await node.eval(ask)) === 'ok', {
     what: 'a leader of each queue',
     within: 120_000,
     every: 200,
@@ -169,5 +169,5 @@ async function watchLateness(): Promise<{ readonly worst: number } & AsyncDispos
 }
 
 async function clear(): Promise<void> {
-  await node.ctl('eval', '[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()].');
+  await node.eval('[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()].');
 }

@@ -1,32 +1,39 @@
-/** What the tests of story 1 share: its programs around a broker of their own. */
-import { afterAll, beforeAll } from '@jest/globals';
-import { type PrivateBroker, startPrivateBroker } from '../support/broker.ts';
+/** What the tests of story 1 share: its programs, around a broker. */
 import { management } from '../support/management.ts';
 import { until } from '../support/until.ts';
 import { freePort, type Program, startPage, startWorker } from './support.ts';
 
-export interface NameWorkerStory {
-  readonly broker: PrivateBroker;
-  worker(): Promise<Program>;
-  page(): Promise<Program>;
+/** Where it takes place: a broker of its own, or a namespace of the shared one. */
+export interface Place {
+  url: string;
+  managementUrl: string;
+  namespace: string;
 }
 
-/** To be called in a `describe`. */
-export function nameWorkerStory(): NameWorkerStory {
-  let broker: PrivateBroker;
-  let workerPort: number;
-  let pagePort: number;
-  beforeAll(async () => {
-    broker = await startPrivateBroker();
-    [workerPort, pagePort] = [await freePort(), await freePort()];
-  }, 240_000);
-  afterAll(() => broker?.remove());
+export interface NameWorkerStory {
+  worker(): Promise<Program>;
+  page(): Promise<Program>;
+  /** Resolves when no job is left anywhere. RabbitMQ counts messages every five seconds. */
+  untilNoJobIsLeft(): Promise<void>;
+}
+
+/** Who comes in place of another gets its ports. */
+export async function nameWorkerStory({ url, managementUrl, namespace }: Place): Promise<NameWorkerStory> {
+  const [workerPort, pagePort] = [await freePort(), await freePort()];
+  const prefix = namespace === '' ? '' : `${namespace}.`;
+  const left = async () => {
+    const queues = await management(managementUrl).queues();
+    // The nightly report's schedule always has its next tick in there.
+    return queues.filter(
+      ({ name, messages = 0 }) =>
+        messages > 0 && name.startsWith(prefix) && !name.startsWith(`${prefix}schedules`),
+    );
+  };
   return {
-    get broker() {
-      return broker;
-    },
-    worker: () => startWorker({ url: broker.url, port: workerPort }),
-    page: () => startPage({ url: broker.url, workerUrl: `http://127.0.0.1:${workerPort}`, port: pagePort }),
+    worker: () => startWorker({ url, namespace, port: workerPort }),
+    page: () => startPage({ url, namespace, workerUrl: `http://127.0.0.1:${workerPort}`, port: pagePort }),
+    untilNoJobIsLeft: async () =>
+      void (await until(async () => (await left()).length === 0, { what: 'empty queues', within: 60_000 })),
   };
 }
 
@@ -55,14 +62,4 @@ export async function visit(page: Program, query: string): Promise<string> {
 /** Where a page of trouble leads to. */
 export function tryAgain(text: string): string | undefined {
   return /<a href="\/?([^"]+)">Try again/.exec(text)?.[1]?.replaceAll('&amp;', '&');
-}
-
-/** No job is left anywhere. RabbitMQ counts messages every five seconds. */
-export async function untilNoJobIsLeft(broker: PrivateBroker): Promise<void> {
-  const left = async () => {
-    const queues = await management(broker.managementUrl).queues();
-    // The nightly report's schedule always has its next tick in there.
-    return queues.filter(({ name, messages = 0 }) => messages > 0 && !name.startsWith('schedules'));
-  };
-  await until(async () => (await left()).length === 0, { what: 'empty queues', within: 60_000 });
 }

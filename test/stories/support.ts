@@ -42,10 +42,11 @@ export async function startWorker(options: WorkerOptions): Promise<Program> {
 export async function startPage(options: {
   url: string;
   workerUrl: string;
+  namespace?: string;
   port?: number;
 }): Promise<Program> {
-  const port = options.port ?? (await freePort());
-  const env = { AMQP_URL: options.url, WORKER_URL: options.workerUrl, PORT: `${port}`, WARREN_NAMESPACE: '' };
+  const { url, workerUrl, namespace = '', port = await freePort() } = options;
+  const env = { AMQP_URL: url, WORKER_URL: workerUrl, PORT: `${port}`, WARREN_NAMESPACE: namespace };
   const program = running(spawnNode(['--import', 'tsx', 'examples/web.ts'], { env }), port);
   await until(
     async () => ((await (await fetch(`${program.url}/healthz`)).json()) as Health).status === 'ok',

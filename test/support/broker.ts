@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { until } from './until.ts';
 
 const run = promisify(execFile);
 const program = fileURLToPath(new URL('../../bin/broker', import.meta.url));
@@ -39,8 +40,10 @@ export interface PrivateBroker {
   /** Stays the same across kill and start. */
   readonly url: string;
   readonly managementUrl: string;
-  /** `rabbitmqctl` of this node; resolves with what it printed. */
+  /** `rabbitmqctl` of this node; resolves with what it printed. Takes a second of the processor: see `eval`. */
   ctl(...args: string[]): Promise<string>;
+  /** An Erlang expression inside this node, with its full stop; resolves with its value as Erlang writes it. */
+  eval(expression: string): Promise<string>;
   /** SIGKILL; resolves when the process is gone. */
   kill(): Promise<void>;
   /** A clean stop; takes some seconds. */
@@ -71,10 +74,10 @@ export async function canStartBrokers(): Promise<boolean> {
  * ours is about that, so one that kills its broker calls this between declaring and publishing, with the nodes it kills:
  * they write it down at once. Without any, it waits for as long as a node takes that has nothing else to do.
  */
-export async function untilNewQueuesSurvive(...nodes: Pick<PrivateBroker, 'ctl'>[]): Promise<void> {
+export async function untilNewQueuesSurvive(...nodes: Pick<PrivateBroker, 'eval'>[]): Promise<void> {
   const write = '[(catch dets:sync(Table)) || Table <- dets:all()].';
   if (nodes.length === 0) await pause(2_500);
-  await Promise.all(nodes.map((node) => node.ctl('eval', write)));
+  await Promise.all(nodes.map((node) => node.eval(write)));
 }
 
 export interface NodeOptions {
@@ -82,6 +85,13 @@ export interface NodeOptions {
   conf?: string;
   /** The name of a node whose cluster it becomes part of. */
   join?: string;
+}
+
+/** RabbitMQ takes messages, or does not because it is out of memory. In force when it resolves. */
+export async function setMemoryAlarm(node: Pick<PrivateBroker, 'eval'>, on: boolean): Promise<void> {
+  await node.eval(`vm_memory_monitor:set_vm_memory_high_watermark(${on ? '0.0' : '0.6'}).`);
+  const alarmed = async () => (await node.eval('rabbit_alarm:get_alarms().')).includes('memory');
+  await until(async () => (await alarmed()) === on, { what: on ? 'the alarm' : 'the end of the alarm' });
 }
 
 /** A node for one test file alone (about 5 s). */
@@ -97,6 +107,7 @@ export async function startPrivateBroker(
     series: wanted,
     ...urls,
     ctl: async (...args) => (await run(program, ['ctl', name, ...args], { maxBuffer: 64 << 20 })).stdout,
+    eval: async (expression) => (await run(program, ['eval', name, expression])).stdout.trim(),
     kill: word('kill'),
     stop: word('stop'),
     start: async () => void (await run(program, ['start', '--name', name])),

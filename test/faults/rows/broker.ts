@@ -1,6 +1,6 @@
 /** Faults of the broker as a whole. */
 import { setTimeout as hold } from 'node:timers/promises';
-import { type PrivateBroker, untilNewQueuesSurvive } from '../../support/broker.ts';
+import { type PrivateBroker, setMemoryAlarm, untilNewQueuesSurvive } from '../../support/broker.ts';
 import { until } from '../../support/until.ts';
 import type { Ground } from '../ground.ts';
 import type { Scenario } from '../scenario.ts';
@@ -16,7 +16,7 @@ function node({ ground }: Stage): PrivateBroker {
 function patience(wait: number, look: number) {
   const settings = `[{consumer_timeout, ${wait}}, {channel_tick_interval, ${look}}]`;
   return async ({ nodes }: Pick<Ground, 'nodes'>) => {
-    await nodes[0]?.ctl('eval', `[application:set_env(rabbit, K, V) || {K, V} <- ${settings}].`);
+    await nodes[0]?.eval(`[application:set_env(rabbit, K, V) || {K, V} <- ${settings}].`);
   };
 }
 
@@ -64,10 +64,10 @@ export const brokerRows: readonly Scenario[] = [
     what: 'broker: memory alarm for 8 s',
     needs: 'node',
     strike: async (stage) => {
-      await node(stage).ctl('set_vm_memory_high_watermark', '0.00001');
+      await setMemoryAlarm(node(stage), true);
       await hold(8000);
     },
-    mend: async (stage) => void (await node(stage).ctl('set_vm_memory_high_watermark', '0.4')),
+    mend: (stage) => setMemoryAlarm(node(stage), false),
   },
   {
     name: 'disk-alarm',
