@@ -27,7 +27,8 @@ export default {
   testEnvironment: 'node',
   // A deadline, which only a failing test reaches: a busy machine is no failure.
   testTimeout: 90_000,
-  // Twice the two cores of CI: the tests mostly wait, for delays and for brokers to start. With five, or with the longest
-  // first, the processors are full, and nothing ends sooner.
+  testSequencer: '<rootDir>/test/support/longest-first.js',
+  // Twice the two cores of CI: the tests mostly wait, for delays and for brokers to start. With five the processors are
+  // full, and nothing ends sooner.
   maxWorkers: 4,
 };

@@ -1,9 +1,9 @@
 /**
- * A file in which jobs write down what they did, line by line: what a test believes, whatever the product says.
+ * A file in which jobs write down what they did (note.js), line by line: what a test believes, whatever the product says.
  * A line is one write of less than a page at the end of the file, so lines of several processes never mix,
  * and what was written stays when its process is killed.
  */
-import { appendFileSync, closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -29,15 +29,6 @@ export interface Tally {
   doneAgain: string[];
   /** Finished, and never accepted: its enqueue ended in an error, as it may. */
   unasked: string[];
-}
-
-/** For jobs: one line more. */
-export function note(
-  path: string,
-  what: Entry['what'],
-  { id, attempt }: Pick<Entry, 'id' | 'attempt'>,
-): void {
-  appendFileSync(path, `${JSON.stringify({ id, attempt, pid: process.pid, what, at: Date.now() })}\n`);
 }
 
 export class Ledger {

@@ -62,7 +62,7 @@ export const workerRows: readonly Scenario[] = [
     what: 'worker: killed between the confirm of a retry and the ack of its original',
     twice: 'crash',
     strike: async ({ crew, env }) => {
-      const worker = spawnNode(['--import', 'tsx', 'test/faults/failpoint-worker.ts'], { env });
+      const worker = spawnNode(['test/faults/failpoint-worker.js'], { env });
       await crew.untilItKillsItself(worker);
     },
   },

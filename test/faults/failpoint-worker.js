@@ -2,10 +2,9 @@
  * A worker that dies at one exact step: the copy of a retry is confirmed, its original is not acked yet.
  * The broker object it is given does that, so that the product needs no hook for it.
  */
-import type { Broker } from '../../src/broker/broker.ts';
-import { createRabbitBroker } from '../../src/broker/rabbitmq.ts';
-import { createRuntime } from '../../src/runtime.ts';
-import { FaultJob } from '../fixtures/faults/fault-job.ts';
+import { createRabbitBroker } from '../../dist/src/broker/rabbitmq.js';
+import { createRuntime } from '../../dist/src/runtime.js';
+import { FaultJob } from '../fixtures/faults/fault-job.js';
 
 /** So many retries go well before. */
 const SPARED = 2;
@@ -13,7 +12,8 @@ const SPARED = 2;
 const broker = createRabbitBroker({ urls: (process.env.AMQP_URL ?? '').split(',') });
 let retries = 0;
 
-const dying: Broker = {
+/** @type {import('../../src/broker/broker.ts').Broker} */
+const dying = {
   get status() {
     return broker.status;
   },
