@@ -122,11 +122,11 @@ it('two that end their processes are parked with their evidence, and their neigh
     { what: 'all to be well' },
   );
   expect(processes.reduce((sum, { restarts }) => sum + restarts, 0)).toBe(deaths.length);
-  expect(await family.metric('warren_process_restarts_total')).toBe(deaths.length);
+  expect((await family.metrics())('warren_process_restarts_total')).toBe(deaths.length);
   // Not all six: a worker that goes down takes along what it counted since the last scrape.
-  const poisoned = () => family.metric('warren_crashes_total{job="Poison",queue="family"}');
+  const poisoned = async () => (await family.metrics())('warren_crashes_total{job="Poison",queue="family"}');
   await until(async () => (await poisoned()) > 0, { what: 'crashes to be counted' });
-  expect(await family.metric('warren_crashes_total{job="FamilyJob",queue="family"}')).toBe(0);
+  expect((await family.metrics())('warren_crashes_total{job="FamilyJob",queue="family"}')).toBe(0);
   family.parent.kill('SIGTERM');
   expect(await family.parent.ended()).toEqual({ code: 0, signal: null });
 }, 180_000);

@@ -63,12 +63,15 @@ describe('several processes', () => {
       Array(3).fill({ pid: expect.any(Number), status: 'ok', restarts: 0, uptime: expect.any(Number) }),
     );
     const done = 'warren_jobs_finished_total{job="FamilyJob",queue="family",outcome="succeeded"}';
-    const numbers = async () => ({
-      done: await family.metric(done),
-      consumers: await family.metric('warren_queue_consumers{queue="family"}'),
-      concurrency: await family.metric('warren_concurrency{queue="family"}'),
-      restarts: await family.metric('warren_process_restarts_total'),
-    });
+    const numbers = async () => {
+      const metric = await family.metrics();
+      return {
+        done: metric(done),
+        consumers: metric('warren_queue_consumers{queue="family"}'),
+        concurrency: metric('warren_concurrency{queue="family"}'),
+        restarts: metric('warren_process_restarts_total'),
+      };
+    };
     const wanted = { done: 30, consumers: 3, concurrency: 15, restarts: 0 };
     await until(async () => isDeepStrictEqual(await numbers(), wanted), { what: JSON.stringify(wanted) });
 

@@ -76,11 +76,13 @@ export class Family implements AsyncDisposable {
     return (await this.health()).processes.flatMap(({ pid }) => pid ?? []);
   }
 
-  /** The value of one line of `/metrics`. */
-  async metric(series: string): Promise<number> {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
-    const line = text.split('\n').find((one) => one.startsWith(`${series} `));
-    return line === undefined ? Number.NaN : Number(line.slice(series.length + 1));
+  /** Reads values of one look at `/metrics`; NaN for a line that is not there. */
+  async metrics(): Promise<(series: string) => number> {
+    const lines = (await (await fetch(`${this.url}/metrics`)).text()).split('\n');
+    return (series) => {
+      const line = lines.find((one) => one.startsWith(`${series} `));
+      return line === undefined ? Number.NaN : Number(line.slice(series.length + 1));
+    };
   }
 
   /** As a terminal's Ctrl-C: everyone in it gets the signal. */
