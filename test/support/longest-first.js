@@ -5,7 +5,7 @@
 import Sequencer from '@jest/test-sequencer';
 
 /** Whoever waits for brokers and back-offs to pass comes first, and what only computes fills the gaps at the end. */
-const FOLDERS = ['faults', 'stories', 'broker', 'contract', 'simulation', 'unit/cli', 'unit/isolate'];
+const FOLDERS = ['faults', 'stories', 'contract', 'broker', 'simulation', 'unit/cli', 'unit/isolate'];
 
 const rankOf = ({ path }) => {
   const rank = FOLDERS.findIndex((folder) => path.includes(`/test/${folder}/`));
