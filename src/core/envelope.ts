@@ -99,7 +99,7 @@ function withEarlier(error: ErrorRecord, { headers }: MessageProperties): ErrorR
 
 /** The same message on its way once more, at the same attempt: nothing but the broker's own marks is taken off. */
 export function forwardProperties(from: MessageProperties): MessageProperties {
-  return copied(from, from.messageId, cleanHeaders(from.headers));
+  return withHeaders(from, cleanHeaders(from.headers));
 }
 
 /** A dead job sent again by an operator: attempt 1, no crash marks, one more replay. */

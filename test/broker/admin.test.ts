@@ -1,19 +1,17 @@
-import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import { type AdminChannel, AdminError, type Broker } from '../../src/broker/broker.ts';
 import { createRabbitBroker } from '../../src/broker/rabbitmq.ts';
 import { amqpUrl } from '../support/broker.ts';
+import { endsOfEachTest } from '../support/ends.ts';
 import { testNamespace } from '../support/namespace.ts';
 import { ownTime } from '../support/own-time.ts';
 import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 
 const namespace = testNamespace();
-const ends: (() => unknown)[] = [];
+const ends = endsOfEachTest();
 let queues = 0;
 
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
 afterAll(() => namespace.remove());
 
 function rabbit(url = amqpUrl()): Broker {

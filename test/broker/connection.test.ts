@@ -1,9 +1,10 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Broker, BrokerEvents } from '../../src/broker/broker.ts';
 import { createRabbitBroker, type RabbitBrokerOptions } from '../../src/broker/rabbitmq.ts';
 import { BrokerUnreachableError } from '../../src/core/errors.ts';
 import { amqpUrl } from '../support/broker.ts';
+import { endsOfEachTest } from '../support/ends.ts';
 import { management } from '../support/management.ts';
 import { ownTime } from '../support/own-time.ts';
 import { freePort } from '../support/port.ts';
@@ -14,11 +15,7 @@ import { until } from '../support/until.ts';
 type Told = { [E in keyof BrokerEvents]: { event: E; data: BrokerEvents[E] } }[keyof BrokerEvents];
 
 const EVENTS = ['connected', 'disconnected', 'blocked', 'unblocked', 'stale'] as const;
-const ends: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
+const ends = endsOfEachTest();
 
 function rabbit(
   urls: string[],

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import type { Channel } from 'amqplib';
 import { cancelsForLateAcks } from '../../src/broker/ack-timeout.ts';
 import type { Delivery, SubscribeOptions, SubscriptionState } from '../../src/broker/broker.ts';
@@ -8,6 +8,7 @@ import { Consumer } from '../../src/broker/consumer.ts';
 import { createRabbitBroker } from '../../src/broker/rabbitmq.ts';
 import { parseServer } from '../../src/broker/server.ts';
 import { amqpUrl } from '../support/broker.ts';
+import { endsOfEachTest } from '../support/ends.ts';
 import { testNamespace } from '../support/namespace.ts';
 import { ownTime } from '../support/own-time.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -15,12 +16,9 @@ import { until } from '../support/until.ts';
 
 const namespace = testNamespace();
 const admin = createRabbitBroker({ urls: [amqpUrl()] });
-const ends: (() => unknown)[] = [];
+const ends = endsOfEachTest();
 let queues = 0;
 
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-});
 afterAll(async () => {
   await admin.close(1000);
   await namespace.remove();

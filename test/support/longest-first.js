@@ -1,6 +1,6 @@
 /**
  * The order of the test files. Without times of an earlier run, as in CI, jest begins with the largest files; the longest
- * of ours are small ones, and at the end three processes would wait for the fourth.
+ * of ours are small ones, and at the end all processes would wait for one of them.
  */
 import Sequencer from '@jest/test-sequencer';
 

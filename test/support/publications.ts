@@ -1,8 +1,9 @@
 /** Messages for the publisher itself, below jobs and clients. */
-import { afterAll, afterEach, expect } from '@jest/globals';
+import { afterAll, expect } from '@jest/globals';
 import type { Broker, Publication } from '../../src/broker/broker.ts';
 import { createRabbitBroker, type RabbitBrokerOptions } from '../../src/broker/rabbitmq.ts';
 import { amqpUrl } from './broker.ts';
+import { endsOfEachTest } from './ends.ts';
 import { testNamespace } from './namespace.ts';
 import { type FaultProxy, startProxy } from './proxy.ts';
 import { until } from './until.ts';
@@ -10,12 +11,9 @@ import { until } from './until.ts';
 /** For one test file: what a test makes ends with it, and its queues with the file. */
 export function publications() {
   const namespace = testNamespace();
-  const ends: (() => unknown)[] = [];
+  const ends = endsOfEachTest();
   let queues = 0;
 
-  afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
-  });
   afterAll(() => namespace.remove());
 
   async function connected(url = amqpUrl(), options: Partial<RabbitBrokerOptions> = {}): Promise<Broker> {

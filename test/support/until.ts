@@ -31,7 +31,7 @@ export async function until<T>(
       last = error;
     }
     if (isLast) throw tooLate(what, within, last);
-    // Looking costs what is looked at time: a long wait may be told of its end a little later.
+    // Each look takes time from what is waited for, so a long wait hears of its end a little later.
     await pause(every ?? Math.min(100, Math.max(10, (Date.now() - began) / 10)));
   }
 }
